@@ -1,0 +1,97 @@
+"""What the engine decided, or refused to do, and why.
+
+Written to `headrace.decisions` by the auto-scaler, read by the router and by every reader of
+history. Deterministic: the same journal gives the same bytes.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tasks.contract import Action
+
+ENGINE: Final = "0.1"
+"""Version of the decision engine. "Byte for byte" holds within one."""
+
+
+class Reason(StrEnum):
+    """Why. A closed list; `SENTENCES` has what people read."""
+
+    ABOVE_TARGET = "ABOVE_TARGET"
+    BELOW_TARGET = "BELOW_TARGET"
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    ABOVE_MAXIMUM = "ABOVE_MAXIMUM"
+    TOLD = "TOLD"
+    WITHIN_TOLERANCE = "WITHIN_TOLERANCE"
+    HELD = "HELD"
+    STABILIZED = "STABILIZED"
+    AT_MAXIMUM = "AT_MAXIMUM"
+    AT_MINIMUM = "AT_MINIMUM"
+    SCALE_PENDING = "SCALE_PENDING"
+    NO_DATA = "NO_DATA"
+    PAUSED = "PAUSED"
+    POLICIES_CHANGED = "POLICIES_CHANGED"
+    SERIES_LIMIT = "SERIES_LIMIT"
+
+
+SENTENCES: Final[dict[Reason, str]] = {
+    Reason.ABOVE_TARGET: "the metric is above its target, so more replicas are wanted",
+    Reason.BELOW_TARGET: "the metric is below its target, so fewer replicas will do",
+    Reason.BELOW_MINIMUM: "there are fewer replicas than the policy's minimum",
+    Reason.ABOVE_MAXIMUM: "there are more replicas than the policy's maximum",
+    Reason.TOLD: "people are told of what was decided",
+    Reason.WITHIN_TOLERANCE: "the metric is close enough to its target",
+    Reason.HELD: "the wish has not lasted as long as the policy asks for",
+    Reason.STABILIZED: "a recent recommendation within the stabilization window says otherwise",
+    Reason.AT_MAXIMUM: "the service is at the policy's maximum already",
+    Reason.AT_MINIMUM: "the service is at the policy's minimum already",
+    Reason.SCALE_PENDING: "a scale in this direction is under way and its outcome is not known yet",
+    Reason.NO_DATA: "there is no fresh sample of the metric, and unknown never scales",
+    Reason.PAUSED: "somebody paused scaling of this service",
+    Reason.POLICIES_CHANGED: "the policies in force were replaced",
+    Reason.SERIES_LIMIT: "the service has more series than are kept, so some are left out",
+}
+"""One sentence for each reason, as one would say it to the engineer on call."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision, or refusal (`action` is None).
+
+    `id` is `<journal id>-<partition>-<offset>-<n>`: the address of the fact that caused it and
+    a counter within it. `at_ms` is the journal's time. `evidence` has the values used, with the
+    journal position and the source position of the sample that tipped it; for scaling also the
+    replicas after each stage (`wanted`, `stabilized`, `clamped`).
+    `sample_at_ms` in it is the own time of the newest sample used: reaction times start there.
+    """
+
+    id: str
+    at_ms: int
+    service: str
+    policy: str
+    fingerprint: str
+    reason: Reason
+    evidence: dict[str, object]
+    action: Action | None = None
+    shadow: bool = False
+    engine: str = ENGINE
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Decision).decode
+
+
+def encode(decision: Decision) -> bytes:
+    """JSON of a decision."""
+    return _encode(decision)
+
+
+def decode(raw: bytes) -> Decision:
+    """The decision in `raw`; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    return _decode(raw)
+
+
+def place_of(decision_id: str) -> tuple[str, int, int, int]:
+    """(journal id, partition, offset, n) of a decision id; raises ValueError if it is none."""
+    journal, partition, offset, n = decision_id.rsplit("-", 3)
+    return journal, int(partition), int(offset), int(n)

@@ -1,0 +1,106 @@
+"""Settings of the stream side; the only module of `app` that reads the environment.
+
+Every name is the field's in capitals with the prefix `HEADRACE_`, for example
+`HEADRACE_KAFKA_URL`. Neither Faust's `BROKER_URL` nor Celery's `CELERY_BROKER_URL` can change
+any of it. `headrace doctor` prints the values in force and where each came from.
+"""
+
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where the servers are, how the topics are cut, what is read and how often state is kept."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
+
+    kafka_url: str = Field(
+        "kafka://127.0.0.1:9092",
+        description="Kafka's bootstrap servers, `kafka://host:port[,host:port…]`. The usual port, here.",
+    )
+    kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
+    kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates.")
+    rabbitmq_url: str = Field(
+        "amqp://guest:guest@127.0.0.1:5672//",
+        description="RabbitMQ, as `amqp://user:password@host:port/vhost`. RabbitMQ's own default, here.",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis of the workers' ledger; the stream side only looks at it."
+    )
+
+    partitions: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="Partitions of a journal that is yet to be made: the most auto-scalers that can share it. "
+        "Fixed once made; 16 leaves room to grow without making small set-ups slow.",
+    )
+    replication: int = Field(1, ge=1, description="Replicas of topics yet to be made. 3 in production.")
+    metric_topics: str = Field("metrics", description="Topics of metrics to read, comma separated.")
+    event_topics: str = Field("deploy_events", description="Topics of deploys and changes, comma separated.")
+    instance_topics: str = Field("instances", description="Topics on which observers report instances.")
+
+    service_pattern: str = Field(
+        r"^(?P<service>.+?)-\d+$",
+        description="Regular expression that finds the service in a host name where a sample names none, in its "
+        "group `service`. The default takes `web` from `web-03`.",
+    )
+    future_s: float = Field(
+        60.0, gt=0, description="Seconds a sample may be ahead of the clock before it is quarantined."
+    )
+    checkpoint_s: float = Field(
+        1.0, gt=0, description="Least seconds between two writes of a partition's state: what a crash reads again."
+    )
+    snapshot_s: float = Field(600.0, gt=0, description="Seconds between two snapshots, where replay can start.")
+    session_s: float = Field(
+        10.0, ge=6, description="Seconds without a heartbeat after which Kafka gives a worker's partitions away."
+    )
+    instance: str = Field(
+        "", description="Name of this process, unique: with one, a restart within the session keeps its partitions."
+    )
+    datadir: Path = Field(Path(".headrace/faust"), description="Where Faust keeps its files; nothing of value.")
+
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")
+    log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's bootstrap servers as `host:port,host:port`."""
+        return self.kafka_url.split("://", 1)[-1].rstrip("/")
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """What the intake reads: topic → what is on it (`metrics`, `events`, `instances`)."""
+        kinds = {"metrics": self.metric_topics, "events": self.event_topics, "instances": self.instance_topics}
+        return {name.strip(): kind for kind, names in kinds.items() for name in names.split(",") if name.strip()}
+
+    def librdkafka(self, **more: object) -> dict[str, object]:
+        """A librdkafka configuration that reaches the same Kafka, plus `more`."""
+        config: dict[str, object] = {"bootstrap.servers": self.bootstrap, "client.id": "headrace"}
+        if self.kafka_username:
+            config |= {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": self.kafka_username,
+                "sasl.password": self.kafka_password.get_secret_value(),
+            }
+            if self.kafka_ca_file:
+                config["ssl.ca.location"] = str(self.kafka_ca_file)
+        return config | more
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def masked(url: str) -> str:
+    """A server's address without its password."""
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":***@") if parts.password else url

@@ -1,0 +1,170 @@
+"""The words shared by the stream and the workers: actions, outcomes, queues, task names.
+
+The workers own them, the policies return them, the router ships them. Nothing here knows
+Celery, Faust, Kafka or RabbitMQ. An action is a wished end state, never a change: doing it
+twice, or late and then again, gives the same world. No secret is ever in one: receivers,
+targets and credentials go by name and the worker looks them up.
+
+Evolution: add fields with defaults only. A breaking change is a new task name.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+SCHEMA: Final = 1
+"""Version of the messages below. A worker dead-letters a message of a newer one."""
+
+EXCHANGE: Final = "downstream_actions"
+"""Topic exchange that every action and every enriched event is published to."""
+
+DEAD_EXCHANGE: Final = "dead_letters"
+"""Fanout exchange that RabbitMQ moves rejected and poisonous messages to."""
+
+DEAD_QUEUE: Final = "dead_letters"
+"""Quorum queue behind `DEAD_EXCHANGE`: nothing reads it but people."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """What every action carries.
+
+    `id` is the address of the fact that caused it, `<journal id>-<partition>-<offset>-<n>`:
+    the Celery task id, the ledger key, the log field. Times are milliseconds since the epoch
+    on the journal's clock. `expires_at_ms` is judged by the worker alone, after it asked the
+    ledger. `trace` is a W3C traceparent, or empty.
+    """
+
+    id: str
+    service: str
+    decided_at_ms: int
+    expires_at_ms: int
+    reason: str = ""
+    trace: str = ""
+    schema: int = SCHEMA
+
+
+class Scale(Message, frozen=True, kw_only=True, tag="scale", tag_field="kind"):
+    """Set a service's wanted replicas to `to_replicas`.
+
+    `generation` orders the scalings of one service: the worker refuses one that is older than
+    the newest it has seen applied (an outcome `conflict`). `driver` picks the client, `target`
+    is what that client calls the service.
+    """
+
+    from_replicas: int
+    to_replicas: int
+    generation: int
+    driver: str = "simulated"
+    target: str = ""
+
+
+class Notify(Message, frozen=True, kw_only=True, tag="notify", tag_field="kind"):
+    """Tell people. `receiver` names an entry of the worker's receivers file."""
+
+    receiver: str
+    title: str
+    body: str
+    severity: str = "info"
+
+
+class Build(Message, frozen=True, kw_only=True, tag="build", tag_field="kind"):
+    """Build a commit. The job is named by the action id, so that a repeat finds it."""
+
+    repo: str
+    branch: str
+    commit: str = ""
+
+
+Action = Scale | Notify | Build
+"""Any action; decode one with `decode_action`."""
+
+
+class Kind(StrEnum):
+    """Kinds of action. The value is the message's tag and the last word of the task's name."""
+
+    SCALE = "scale"
+    NOTIFY = "notify"
+    BUILD = "build"
+
+
+QUEUES: Final[dict[Kind, str]] = {
+    Kind.SCALE: "scale",
+    Kind.NOTIFY: "notify",
+    Kind.BUILD: "build_jobs",
+}
+"""One quorum queue per kind, so that a flood of builds cannot delay a scale-up."""
+
+EXPIRY_S: Final[dict[Kind, int]] = {Kind.SCALE: 60, Kind.NOTIFY: 600, Kind.BUILD: 86_400}
+"""Seconds after the decision at which an action of a kind is worth nothing any more."""
+
+
+class Status(StrEnum):
+    """How an action ended. Final, each of them."""
+
+    DONE = "done"
+    FAILED = "failed"  # tried and refused for good
+    SKIPPED = "skipped"  # the world was already so
+    EXPIRED = "expired"  # too late to be of use: nothing was done
+    CONFLICT = "conflict"  # a newer action on the same target was applied before
+    DEAD = "dead"  # the message was dead-lettered: nobody knows how to do it
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_field="kind"):
+    """What became of an action; written to `headrace.outcomes` before its delivery is acknowledged.
+
+    Repeats of one action write the same outcome again; the highest `redrive` is final.
+    `found` and `set` are the driver's numbers before and after (replicas for `scale`), or None.
+    `started_at_ms` (first line of the first attempt) and `ended_at_ms` are the worker's clock.
+    `generation` is the newest applied to the target, for kinds that have one; `repeats` counts
+    deliveries that found the action done already.
+    """
+
+    id: str
+    action: Kind
+    service: str
+    status: Status
+    detail: str = ""
+    found: int | None = None
+    set: int | None = None
+    generation: int = 0
+    started_at_ms: int = 0
+    ended_at_ms: int = 0
+    attempts: int = 1
+    repeats: int = 0
+    worker: str = ""
+    redrive: int = 0
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Action).decode
+
+
+def encode(message: Action | Outcome) -> bytes:
+    """JSON of an action or an outcome, with its `kind`."""
+    return _encode(message)
+
+
+def decode_action(raw: bytes | str) -> Action:
+    """The action in `raw`; raises `msgspec.ValidationError` or `msgspec.DecodeError` saying where it is wrong."""
+    return _decode(raw)
+
+
+def kind_of(action: Action) -> Kind:
+    """The kind of an action."""
+    return Kind(action.__struct_config__.tag)
+
+
+def task_name(kind: Kind) -> str:
+    """Name of the Celery task that does a kind of action; chosen, never derived from a module path."""
+    return f"actions.{kind.value}"
+
+
+def routing_key(kind: Kind, service: str) -> str:
+    """Routing key of an action on `EXCHANGE`; queues bind `action.<kind>.#`."""
+    return f"action.{kind.value}.{service}"
+
+
+def fleet_key(service: str) -> str:
+    """Redis hash of a simulated service: `replicas`, `generation`, `resource_version`."""
+    return f"headrace:fleet:{service}"
