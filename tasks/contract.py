@@ -137,7 +137,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_fiel
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Action).decode
+_decoder: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
 
 
 def encode(message: Action | Outcome) -> bytes:
@@ -147,12 +147,12 @@ def encode(message: Action | Outcome) -> bytes:
 
 def decode_action(raw: bytes | str) -> Action:
     """The action in `raw`; raises `msgspec.ValidationError` or `msgspec.DecodeError` saying where it is wrong."""
-    return _decode(raw)
+    return _decoder.decode(raw)
 
 
 def kind_of(action: Action) -> Kind:
     """The kind of an action."""
-    return Kind(action.__struct_config__.tag)
+    return Kind(str(action.__struct_config__.tag))
 
 
 def task_name(kind: Kind) -> str:

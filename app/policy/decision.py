@@ -78,7 +78,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Decision).decode
+_decoder = msgspec.json.Decoder(Decision)
 
 
 def encode(decision: Decision) -> bytes:
@@ -88,7 +88,7 @@ def encode(decision: Decision) -> bytes:
 
 def decode(raw: bytes) -> Decision:
     """The decision in `raw`; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
-    return _decode(raw)
+    return _decoder.decode(raw)
 
 
 def place_of(decision_id: str) -> tuple[str, int, int, int]:

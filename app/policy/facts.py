@@ -10,8 +10,6 @@ import msgspec
 
 from tasks.contract import Outcome
 
-JsonObject = dict[str, "str | int | float | bool | None"]
-
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
     """Where a fact came from: one partition of one source topic, offsets `first` to `last`.
@@ -188,7 +186,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Fact).decode
+_decoder: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 
 
 def encode(fact: Fact) -> bytes:
@@ -198,7 +196,7 @@ def encode(fact: Fact) -> bytes:
 
 def decode(raw: bytes) -> Fact:
     """The fact in `raw`; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
-    return _decode(raw)
+    return _decoder.decode(raw)
 
 
 def partition_of(service: str, partitions: int) -> int:

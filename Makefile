@@ -1,0 +1,50 @@
+# `make demo` and `make test` do all set-up themselves; both work on a clean clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit integration chaos bench lock format clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## the main job on real servers, in about a minute
+	$(BIN)/headrace demo $(DEMO)
+
+test: check unit integration ## everything that must pass: style, types, imports, unit, integration
+
+check: $(READY) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check app tasks tests
+	$(BIN)/ruff check app tasks tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(READY) ## pure tests: no server, no network
+	$(BIN)/pytest tests/unit
+
+integration: $(READY) ## tests on real servers, started by the fixtures
+	$(BIN)/pytest tests/integration
+
+chaos: $(READY) ## long fault tests
+	$(BIN)/pytest tests/chaos
+
+bench: $(READY) ## measurements, each beside its baseline
+	$(BIN)/pytest tests/bench -s
+
+lock: ## take newer dependencies into requirements.lock
+	uv pip compile --universal --generate-hashes --no-annotate pyproject.toml --group dev --all-extras -o requirements.lock
+
+format: $(READY) ## format and mend what can be mended
+	$(BIN)/ruff format app tasks tests
+	$(BIN)/ruff check --fix app tasks tests
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .headrace

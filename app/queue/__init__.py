@@ -1,0 +1,1 @@
+"""RabbitMQ: the topology and the pipelined publisher. Nothing here decides, expires or drops."""

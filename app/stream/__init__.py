@@ -1,0 +1,1 @@
+"""Kafka and Faust: the transport, the checkpoints, the topics. Nothing here decides."""
