@@ -79,9 +79,9 @@ class Settings(BaseSettings):
         kinds = {"metrics": self.metric_topics, "events": self.event_topics, "instances": self.instance_topics}
         return {name.strip(): kind for kind, names in kinds.items() for name in names.split(",") if name.strip()}
 
-    def librdkafka(self, **more: object) -> dict[str, object]:
+    def librdkafka(self, **more: str | float | bool) -> dict[str, str | int | float | bool]:
         """A librdkafka configuration that reaches the same Kafka, plus `more`."""
-        config: dict[str, object] = {"bootstrap.servers": self.bootstrap, "client.id": "headrace"}
+        config: dict[str, str | int | float | bool] = {"bootstrap.servers": self.bootstrap, "client.id": "headrace"}
         if self.kafka_username:
             config |= {
                 "security.protocol": "SASL_SSL",

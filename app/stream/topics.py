@@ -4,8 +4,19 @@ One table is the source of `headrace topics init|check`, of the start-up check o
 of the documentation. The users' own topics are made if they are missing and never altered.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import uuid4
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+
+from app.policy.facts import LAYOUT, Genesis, encode
+from app.settings import Settings
+
+TIMEOUT_S: Final = 20.0
+"""Longest wait for one answer of Kafka."""
 
 DAY_MS: Final = 86_400_000
 
@@ -22,7 +33,7 @@ STATE_BYTES: Final = 8_000_000
 """Largest packed state of one partition, and so largest message on changelog and snapshots."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topic:
     """One of our topics. `partitions` None means: as many as the journal has."""
 
@@ -60,3 +71,144 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
 )  # fmt: skip
 """Every topic of ours."""
+
+SOURCE_BYTES: Final = "2000000"
+"""Largest message of a users' topic that we make ourselves."""
+
+
+class TopicsError(Exception):
+    """The topics are not as they should be, or Kafka cannot be asked; the text is one sentence an item."""
+
+
+def init(settings: Settings, *, sources: bool = True) -> list[str]:
+    """Make the topics that are missing, and the first fact of each journal partition; the names of what was made.
+
+    `sources` also makes the users' topics that are missing, with as many partitions as the
+    journal. What exists is left as it is: `check` says what is wrong with it.
+    """
+    admin = _admin(settings)
+    there = _described(admin, settings)
+    partitions = there.get(JOURNAL, settings.partitions)
+    wanted = [
+        NewTopic(topic.name, topic.partitions or partitions, settings.replication, config=_config(topic, settings))
+        for topic in TOPICS
+        if topic.name not in there
+    ]
+    if sources:
+        wanted += [
+            NewTopic(name, partitions, settings.replication, config={"max.message.bytes": SOURCE_BYTES})
+            for name in settings.sources
+            if name not in there
+        ]
+    made = [topic.topic for topic in wanted]
+    for name, future in (admin.create_topics(wanted) if wanted else {}).items():
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise TopicsError(f"topic {name} could not be made: {error.args[0].str()}") from error
+    _begin(settings, partitions)
+    return made
+
+
+def check(settings: Settings) -> list[str]:
+    """What is wrong with the topics, a sentence each; empty when all is right."""
+    admin = _admin(settings)
+    there = _described(admin, settings)
+    partitions = there.get(JOURNAL, settings.partitions)
+    wrong = [
+        f"topic {name} is missing; make it with `headrace topics init`"
+        for name in [*(topic.name for topic in TOPICS), *settings.sources]
+        if name not in there
+    ]
+    ours = [topic for topic in TOPICS if topic.name in there]
+    for topic in ours:
+        count = topic.partitions or partitions
+        if there[topic.name] != count:
+            wrong.append(
+                f"topic {topic.name} has {there[topic.name]} partitions and needs {count}, as many as {JOURNAL}; "
+                "delete it and run `headrace topics init`"
+            )
+    for topic, found in _configs(admin, ours).items():
+        wrong += [
+            f"topic {topic.name} has {key}={found.get(key)} and should have {key}={value}"
+            for key, value in topic.config.items()
+            if found.get(key) != value
+        ]
+    if not wrong and not _begun(settings, partitions):
+        wrong.append(f"topic {JOURNAL} has partitions without a first fact; run `headrace topics init`")
+    return wrong
+
+
+def partitions_of_journal(settings: Settings) -> int:
+    """How many partitions the journal has; raises TopicsError if anything about the topics is wrong."""
+    wrong = check(settings)
+    if wrong:
+        raise TopicsError("; ".join(wrong))
+    return _described(_admin(settings), settings)[JOURNAL]
+
+
+def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
+    """Kafka's ids of topics that exist, which change when a topic is made anew."""
+    futures = _admin(settings).describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    return {name: str(future.result(TIMEOUT_S).topic_id) for name, future in futures.items()}
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient(settings.librdkafka(log_level=0))
+
+
+def _described(admin: AdminClient, settings: Settings) -> dict[str, int]:
+    """Topics that exist → their partitions."""
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise TopicsError(
+            f"Kafka does not answer at {settings.bootstrap} ({error.args[0].str()}); is HEADRACE_KAFKA_URL right?"
+        ) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _config(topic: Topic, settings: Settings) -> dict[str, str]:
+    return topic.config | ({"min.insync.replicas": "2"} if settings.replication >= 3 else {})
+
+
+def _configs(admin: AdminClient, topics: list[Topic]) -> dict[Topic, dict[str, str]]:
+    by_name = {topic.name: topic for topic in topics}
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in by_name]
+    futures = admin.describe_configs(resources) if resources else {}
+    return {
+        by_name[resource.name]: {key: entry.value for key, entry in future.result(TIMEOUT_S).items()}
+        for resource, future in futures.items()
+    }
+
+
+def _ends(settings: Settings, partitions: int) -> list[tuple[int, int]]:
+    """First and next offset of each journal partition."""
+    consumer = Consumer(settings.librdkafka(**{"group.id": "headrace-look", "log_level": 0}))
+    try:
+        return [consumer.get_watermark_offsets(TopicPartition(JOURNAL, p), TIMEOUT_S) for p in range(partitions)]
+    finally:
+        consumer.close()
+
+
+def _begun(settings: Settings, partitions: int) -> bool:
+    return all(end > 0 for _, end in _ends(settings, partitions))
+
+
+def _begin(settings: Settings, partitions: int) -> None:
+    """Write the first fact to the partitions of the journal that have none."""
+    empty = [p for p, (_, end) in enumerate(_ends(settings, partitions)) if end == 0]
+    if not empty:
+        return
+    if len(empty) != partitions:
+        raise TopicsError(
+            f"topic {JOURNAL} was begun by another run that did not finish (partitions {empty} are empty); "
+            "delete it and run `headrace topics init` again"
+        )
+    producer = Producer(settings.librdkafka(acks="all", **{"enable.idempotence": True}))
+    value = encode(Genesis(uuid4().hex[:12], partitions, LAYOUT))
+    for partition in empty:
+        producer.produce(JOURNAL, value, partition=partition)
+    if producer.flush(TIMEOUT_S):
+        raise TopicsError(f"the first facts of {JOURNAL} were not acknowledged within {TIMEOUT_S:.0f} s")

@@ -1,0 +1,262 @@
+"""Faust's Kafka transport, cured: whole fetches instead of records, exact positions, no early commit.
+
+Registered as the scheme `headrace://` under the entry point `faust.transports`; the three apps
+use it, nothing else does. A topic named in `app.block_topics` gives its agent one event per
+fetch, whose value is a `Fetch` of `Block`s, one a partition; every other topic (changelogs) comes
+record by record, as upstream does it.
+
+What is cured, each by overriding, none by patching a module (Faust 0.15.3, aiokafka 0.14.0):
+
+- *The live set.* Upstream hands the set of active partitions, not a copy, to the fetcher, which
+  reads an emptied one as "all": records of paused partitions are taken and dropped.
+- *Gaps.* Upstream books a jump in offsets as processed. A block here is an exact interval
+  `[start, end)`; one that does not start where the last ended is never delivered.
+- *Acknowledgements.* Upstream acknowledges an event whose agent raised or was cancelled, in a
+  compiled iterator that inlines `Consumer.ack`. Here only the agent's own `fetch.done` counts,
+  in order, per partition.
+- *Revocation.* Upstream forgets what was acknowledged before it commits it. Here: stop, wait for
+  the block in hand, let the app write its state (`app.before_revoke`), commit, then forget.
+- *The position comes from the state.* Where the app gives one (`app.stamps`), the consumer seeks
+  there, whatever the group committed, and never commits past `hold`.
+- *Uncommitted partitions* are rewound to their earliest offset, which upstream leaves to chance.
+- *Aborted transactions* are never read (`read_committed`), and their offsets are committed.
+"""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import TP, ConsumerMessage
+
+from app.stream.blocks import Block, Entry, Fetch
+from app.stream.fetching import ConsumerThread
+
+MAX_OPEN = 4
+"""Events of one topic that may be under way: beyond, its partitions are left out of the fetch."""
+
+STOP_WAIT_S = 10.0
+"""Longest wait for events in hand at shutdown; what is not done then is read again."""
+
+
+class Consumer(driver.Consumer):
+    """The consumer that the apps see."""
+
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.open: dict[TP, deque[Entry]] = defaultdict(deque)
+        self.prefix: dict[TP, int] = {}
+        self.expected: dict[TP, int] = {}
+        self.hold: dict[TP, int] = {}
+        """Highest offset that may be committed, for apps that keep state (`app.commit_follows_state`)."""
+        self.counts: Counter[str] = Counter()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # ---- delivery
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001
+                await self._drain_once()
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = frozenset(self._get_active_partitions())
+        wanted = frozenset(tp for tp in active if not self._full(tp.topic))
+        if not active:
+            await self.sleep(0.1)
+            return
+        fetched = await self._thread.getmany(wanted, timeout=1.0 if wanted == active else 0.02)
+        generation = self.app.consumer_generation_id
+        blocks: dict[str, list[Block]] = {}
+        for tp, found in fetched.items():
+            if not self._current(generation):
+                self.counts["dropped"] += 1  # whoever resumes the flow seeks first
+                return
+            if isinstance(found, Block):
+                block = await self._continuous(found)
+                if block is not None:
+                    blocks.setdefault(tp.topic, []).append(block)
+            else:
+                await self._deliver_records(TP(tp.topic, tp.partition), found)
+        for topic, parts in blocks.items():
+            await self._deliver_blocks(topic, parts, generation)
+
+    def _current(self, generation: int) -> bool:
+        return bool(self.flow_active and generation == self.app.consumer_generation_id)
+
+    def _full(self, topic: str) -> bool:
+        if topic not in self.app.block_topics:
+            return False
+        return any(
+            len(entries) >= MAX_OPEN for tp, entries in self.open.items() if tp.topic == topic and self._trim(tp)
+        )
+
+    async def _continuous(self, block: Block) -> Block | None:
+        """The block from where the last one ended; None if it cannot be delivered."""
+        tp = block.tp
+        expected = self.expected.get(tp)
+        if expected is None or tp in self._paused_partitions:
+            self.counts["unexpected"] += 1
+            await self._seek(tp, block.start if expected is None else expected)
+            return None
+        if block.end <= expected:
+            self.counts["repeated"] += 1
+            return None
+        if block.start > expected:
+            earliest = next(iter((await self.earliest_offsets(tp)).values()))
+            if earliest <= expected:
+                self.counts["sought_back"] += 1
+                await self._seek(tp, expected)
+                return None
+            self.counts["lost_by_retention"] += earliest - expected
+            self.log.error(
+                "%s[%s]: offsets %s to %s are gone by retention before they were read; going on at %s.",
+                tp.topic, tp.partition, expected, earliest - 1, block.start,
+            )  # fmt: skip
+            return block
+        return block if block.start == expected else block.since(expected)
+
+    async def _deliver_records(self, tp: TP, records: list[Any]) -> None:
+        for record in records:
+            if not self.flow_active:
+                return
+            read = self._read_offset[tp]
+            if read is None or record.offset >= read:
+                await self.wait_first(self.callback(self._to_message(tp, record)), self.suspend_flow.wait())
+                self._read_offset[tp] = record.offset
+
+    async def _deliver_blocks(self, topic: str, blocks: list[Block], generation: int) -> None:
+        if not self._current(generation):
+            self.counts["dropped"] += len(blocks)
+            return
+        for block in blocks:
+            self.expected[block.tp] = block.end
+            self._read_offset[block.tp] = block.end - 1
+            self.app.monitor.track_tp_end_offset(block.tp, self.highwater(block.tp))
+        self.counts["events"] += 1
+        self.counts["blocks"] += len(blocks)
+        first = blocks[0].tp
+        stamp = blocks[0].records[-1].timestamp if blocks[0].records else 0
+        fetch = Fetch(blocks)
+        message = ConsumerMessage(
+            topic, first.partition, blocks[0].end - 1, stamp / 1000.0, 0, [], None, fetch, None, 0, 0, first,
+            generation_id=generation,
+        )  # fmt: skip
+        for block in blocks:
+            self.open[block.tp].append(Entry(fetch, block.end))
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+
+    # ---- acknowledgements and commits
+
+    def _trim(self, tp: TP) -> int:
+        """Move the prefix over the entries that are done; how many are left."""
+        entries = self.open[tp]
+        while entries and entries[0].fetch.done:
+            self.prefix[tp] = entries.popleft().end
+        return len(entries)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self.app.block_topics:
+            return super()._new_offset(tp)  # type: ignore[no-any-return]
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        self._trim(tp)
+        end = self.prefix.get(tp)
+        if end is None or not self.app.commit_follows_state:
+            return end
+        hold = self.hold.get(tp)
+        return None if hold is None else min(end, hold)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from {
+            *super()._filter_tps_with_pending_acks(topics),
+            *(tp for tp in self.open if topics is None or tp in topics or tp.topic in topics),
+        }
+
+    # ---- rebalance and shutdown
+
+    def _forget(self, tps: Iterable[TP]) -> None:
+        for tp in list(tps):
+            for kept in (self.open, self.prefix, self.expected, self.hold):
+                kept.pop(tp, None)
+
+    async def wait_empty(self) -> None:
+        """Wait for the events in hand, but not for ever; write the state; commit."""
+        await self._settle(STOP_WAIT_S)
+        await self._write_state(self.assignment())
+        await self.commit()
+
+    async def _settle(self, longest_s: float) -> None:
+        deadline = monotonic() + longest_s
+        self._clean_unacked_messages()
+        while self._unacked_messages and monotonic() < deadline:
+            await asyncio.sleep(0.01)
+            self._clean_unacked_messages()
+
+    async def _write_state(self, tps: Iterable[TP]) -> None:
+        before_revoke = self.app.before_revoke
+        if before_revoke is not None and self.app.producer.started:
+            await before_revoke({tp for tp in tps if tp.topic in self.app.block_topics})
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop, settle, write the state, commit; then forget, which upstream does first."""
+        app = self.app
+        if not app.should_stop and self.assignment():
+            self.stop_flow()
+            app.flow_control.suspend()
+            self.pause_partitions(self.assignment())
+            app.flow_control.clear()
+            await self._settle(app.conf.broker_rebalance_timeout * 0.5)
+            await self._write_state(revoked)
+            await self.commit()
+        self._forget(list(self.open) + list(self.expected))
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets, the earliest where there is none, or to where the state says."""
+        for kept in (self.open, self.prefix, self.expected):
+            kept.clear()
+        await super().perform_seek()
+        stamps = self.app.stamps
+        for tp in self.assignment():
+            if tp.topic not in self.app.block_topics:
+                continue
+            committed = self._committed_offset.get(tp)
+            position = stamps.get(tp)
+            if position is None:
+                position = committed or next(iter((await self.earliest_offsets(tp)).values()))
+            elif committed and position < committed:
+                self.counts["state_behind_commit"] += 1
+                self._committed_offset[tp] = position
+            if position != committed:
+                await self._seek(tp, position)
+            self.expected[tp] = position
+
+
+class Producer(driver.Producer):
+    """Faust's producer, with acknowledgement by all replicas and no repeats on retries."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class Transport(driver.Transport):
+    """The scheme `headrace://`."""
+
+    Consumer = Consumer
+    Producer = Producer
