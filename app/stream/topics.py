@@ -6,6 +6,7 @@ of the documentation. The users' own topics are made if they are missing and nev
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Final
 from uuid import uuid4
 
@@ -184,10 +185,19 @@ def _configs(admin: AdminClient, topics: list[Topic]) -> dict[Topic, dict[str, s
 
 
 def _ends(settings: Settings, partitions: int) -> list[tuple[int, int]]:
-    """First and next offset of each journal partition."""
-    consumer = Consumer(settings.librdkafka(**{"group.id": "headrace-look", "log_level": 0}))
+    """First and next offset of each journal partition; waits for partitions whose leader is not known yet."""
+    consumer = Consumer(settings.librdkafka() | {"group.id": "headrace-look", "log_level": 0})
+    deadline = monotonic() + TIMEOUT_S
     try:
-        return [consumer.get_watermark_offsets(TopicPartition(JOURNAL, p), TIMEOUT_S) for p in range(partitions)]
+        while True:
+            try:
+                return [
+                    consumer.get_watermark_offsets(TopicPartition(JOURNAL, p), TIMEOUT_S) for p in range(partitions)
+                ]
+            except KafkaException as error:
+                if monotonic() > deadline:
+                    raise TopicsError(f"topic {JOURNAL} cannot be read: {error.args[0].str()}") from error
+                sleep(0.1)
     finally:
         consumer.close()
 
@@ -206,7 +216,7 @@ def _begin(settings: Settings, partitions: int) -> None:
             f"topic {JOURNAL} was begun by another run that did not finish (partitions {empty} are empty); "
             "delete it and run `headrace topics init` again"
         )
-    producer = Producer(settings.librdkafka(acks="all", **{"enable.idempotence": True}))
+    producer = Producer(settings.librdkafka() | {"acks": "all", "enable.idempotence": True})
     value = encode(Genesis(uuid4().hex[:12], partitions, LAYOUT))
     for partition in empty:
         producer.produce(JOURNAL, value, partition=partition)
