@@ -151,7 +151,8 @@ def partitions_of_journal(settings: Settings) -> int:
 
 def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
     """Kafka's ids of topics that exist, which change when a topic is made anew."""
-    futures = _admin(settings).describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
+    admin = _admin(settings)  # kept in a name: its futures end with it
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
     return {name: str(future.result(TIMEOUT_S).topic_id) for name, future in futures.items()}
 
 

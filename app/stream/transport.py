@@ -198,7 +198,7 @@ class Consumer(driver.Consumer):
     async def wait_empty(self) -> None:
         """Wait for the events in hand, but not for ever; write the state; commit."""
         await self._settle(STOP_WAIT_S)
-        await self._write_state(self.assignment())
+        await self._write_state(list(self.open))
         await self.commit()
 
     async def _settle(self, longest_s: float) -> None:

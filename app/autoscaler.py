@@ -1,0 +1,93 @@
+"""The auto-scaler: the journal in, decisions out. The only app with state.
+
+The order of effects is in `handle` and nowhere else: decode → step → decisions acknowledged →
+state acknowledged → commit. A crash anywhere reads the tail again and decides the same, under the
+same ids. It never reads a clock, another topic or the environment to decide.
+
+`faust -A app.autoscaler worker -l info` runs it alone.
+"""
+
+import asyncio
+from functools import cache
+from typing import Any
+
+import faust
+import structlog
+
+from app import log as logs
+from app import metrics
+from app.policy import decision as decisions
+from app.policy.decision import Decision
+from app.policy.facts import Record, decode
+from app.policy.state import State
+from app.policy.step import step
+from app.settings import Settings, settings
+from app.stream.blocks import Block, Fetch
+from app.stream.build import build as build_app
+from app.stream.build import fetches, journal_partitions
+from app.stream.checkpoint import Checkpoints
+from app.stream.topics import DECISIONS, JOURNAL
+from tasks.contract import kind_of
+
+log = structlog.get_logger()
+
+
+def build(config: Settings) -> faust.App:
+    """The Faust app `auto-scaler`; ends the process with a sentence if the topics are not right."""
+    app = build_app("auto-scaler", [JOURNAL], config, state=True)
+    checkpoints = Checkpoints(app, journal_partitions(config), config)
+
+    async def handle(fetch: Fetch) -> None:
+        for block in fetch:
+            state, decided = advance(checkpoints.state_for(block), block)
+            checkpoints.states[block.tp.partition] = state
+            await _send(app, block.tp.partition, decided)
+            await checkpoints.write_due(block.tp.partition)
+            metrics.RECORDS.inc(len(block.records))
+            await asyncio.sleep(0)
+        for what, count in app.consumer.counts.items():
+            metrics.TRANSPORT.labels(app.conf.id, what).set(count)
+
+    fetches(app, JOURNAL, handle)
+    return app
+
+
+def advance(state: State, block: Block) -> tuple[State, list[Decision]]:
+    """The state after a block and what was decided on the way; raises if a record is no fact."""
+    decided: list[Decision] = []
+    partition = block.tp.partition
+    for record in block.records:
+        fact = decode(record.value)
+        state, more = step(state, Record(partition, record.offset, record.timestamp, fact))
+        decided += more
+    state.next_offset = block.end
+    return state, decided
+
+
+async def _send(app: faust.App, partition: int, decided: list[Decision]) -> None:
+    """Write decisions to their topic, in order, and wait until each is acknowledged."""
+    sent = [
+        await app.producer.send(DECISIONS, one.service.encode(), decisions.encode(one), partition, None, None)
+        for one in decided
+    ]
+    for one, acknowledged in zip(decided, sent, strict=True):
+        await acknowledged
+        action = kind_of(one.action).value if one.action else "none"
+        metrics.DECISIONS.labels(one.reason.value, action).inc()
+        log.info(
+            "decision", id=one.id, service=one.service, policy=one.policy, reason=one.reason.value, action=action,
+            shadow=one.shadow,
+        )  # fmt: skip
+
+
+@cache
+def faust_app() -> faust.App:
+    """The app with the settings of this process."""
+    logs.setup(settings())
+    return build(settings())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return faust_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

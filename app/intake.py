@@ -1,0 +1,129 @@
+"""The intake: the users' topics in, the journal out. No state.
+
+It turns records of any format into facts, in one order per journal partition. The order of
+effects is in `handle`: read → write facts and quarantine → acknowledged → commit. Facts of one
+source partition are written in source order, one unacknowledged write a journal partition, so
+after a crash facts can come again but never with a hole; the auto-scaler's marks skip repeats.
+A write that fails ends the process before anything is committed.
+
+`faust -A app.intake worker -l info` runs it alone.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
+
+import faust
+import structlog
+from faust.types.tuples import TP
+
+from app import log as logs
+from app import metrics
+from app.policy.facts import Fact, Tick, encode
+from app.settings import Settings, settings
+from app.stream.blocks import Block, Fetch
+from app.stream.build import build as build_app
+from app.stream.build import fetches, guarded, journal_partitions
+from app.stream.progress import Progress
+from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
+from app.wire.quarantine import Quarantined
+from app.wire.read import Kind, Raw, Rules, read
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """What the agents share: the rules, the topics' ids, the writes."""
+
+    def __init__(self, app: faust.App, config: Settings) -> None:
+        self.app = app
+        self.config = config
+        self.partitions = journal_partitions(config)
+        self.kinds: Mapping[str, Kind] = {**config.sources, CONTROL: "control", OUTCOMES: "outcomes"}  # type: ignore[dict-item]
+        self.pattern = re.compile(config.service_pattern)
+        self.ids: dict[str, str] = {}
+        self.seen: dict[TP, int] = {}
+        self.progress = Progress(config, app.conf.id, self.kinds, now_ms)
+
+    async def handle(self, kind: Kind, fetch: Fetch) -> None:
+        """One fetch of one topic: all its partitions side by side, each in its order."""
+        await self._know_ids(fetch)
+        await asyncio.gather(*(self._block(kind, block) for block in fetch if block.records))
+
+    async def _know_ids(self, fetch: Fetch) -> None:
+        """A position that falls means a topic made anew: ask for its id again."""
+        for block in fetch:
+            if block.tp.topic not in self.ids or block.start < self.seen.get(block.tp, 0):
+                self.ids |= await asyncio.to_thread(topic_ids, self.config, [block.tp.topic])
+            self.seen[block.tp] = block.end
+
+    async def _block(self, kind: Kind, block: Block) -> None:
+        tp = block.tp
+        topic_id = self.ids[tp.topic]
+        raws = [Raw(tp.topic, topic_id, tp.partition, r.offset, r.timestamp, r.key, r.value) for r in block.records]
+        found = read(kind, raws, Rules(self.partitions, self.pattern, int(self.config.future_s * 1000), now_ms()))
+        await asyncio.gather(
+            *(self._facts(partition, facts) for partition, facts in found.facts.items()),
+            self._quarantine(tp.topic, found.quarantined),
+        )
+        metrics.SAMPLES.labels(tp.topic).inc(found.samples)
+
+    async def _facts(self, partition: int, facts: list[Fact]) -> None:
+        for fact in facts:
+            await self._write(JOURNAL, encode(fact), partition)
+            metrics.FACTS.labels(str(fact.__struct_config__.tag)).inc()
+
+    async def _quarantine(self, topic: str, quarantined: list[Quarantined]) -> None:
+        for one in quarantined:
+            await self._write(QUARANTINE, one.encode(), 0)
+            metrics.QUARANTINED.labels(topic).inc()
+            log.warning("quarantined", topic=topic, partition=one.partition, offset=one.offset, why=one.reason)
+
+    async def _write(self, topic: str, value: bytes, partition: int) -> None:
+        await (await self.app.producer.send(topic, None, value, partition, None, None))
+
+    async def tick(self) -> None:
+        """Say to every partition that time has passed; only the owner of the control topic does."""
+        if TP(CONTROL, 0) not in self.app.consumer.assignment():
+            return
+        read_until_ms = await asyncio.to_thread(self.progress.look)
+        metrics.READ_UNTIL.set(read_until_ms / 1000)
+        value = encode(Tick(read_until_ms))
+        await asyncio.gather(*(self._write(JOURNAL, value, partition) for partition in range(self.partitions)))
+
+
+def now_ms() -> int:
+    """The host's clock: only for samples ahead of it, and for how far was read; decisions use the journal's."""
+    return time.time_ns() // 1_000_000
+
+
+def build(config: Settings) -> faust.App:
+    """The Faust app `intake`; ends the process with a sentence if the topics are not right."""
+    topics = [*config.sources, CONTROL, OUTCOMES]
+    app = build_app("intake", topics, config)
+    intake = Intake(app, config)
+    for topic in topics:
+        fetches(app, topic, partial(intake.handle, intake.kinds[topic]))
+
+    async def tick() -> None:
+        if app.consumer.flow_active and not app.rebalancing:
+            await guarded(intake.tick)
+
+    app.timer(interval=1.0)(tick)
+    return app
+
+
+@cache
+def faust_app() -> faust.App:
+    """The app with the settings of this process."""
+    logs.setup(settings())
+    return build(settings())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return faust_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

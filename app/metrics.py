@@ -1,0 +1,30 @@
+"""Prometheus metrics of the stream side: a closed list.
+
+A metric that is not here does not exist; `tests/unit` compares the list with the documentation.
+Names, kinds and help texts are the documentation. Nothing is counted per sample: counters move
+once a fetch.
+"""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, start_http_server
+
+from app.settings import Settings
+
+SAMPLES: Final = Counter("headrace_samples", "Samples written to the journal", ["topic"])
+FACTS: Final = Counter("headrace_facts", "Facts written to the journal", ["kind"])
+QUARANTINED: Final = Counter("headrace_quarantined", "Input records that could not be read", ["topic"])
+READ_UNTIL: Final = Gauge("headrace_read_until_seconds", "Moment up to which all sources are committed, epoch seconds")
+RECORDS: Final = Counter("headrace_journal_records", "Journal records the auto-scaler folded in")
+DECISIONS: Final = Counter("headrace_decisions", "Decisions written", ["reason", "action"])
+STATE_BYTES: Final = Gauge("headrace_state_bytes", "Packed state of a journal partition", ["partition"])
+CHECKPOINTS: Final = Counter("headrace_checkpoints", "States written to the changelog")
+SNAPSHOTS: Final = Counter("headrace_snapshots", "States written to the snapshots topic")
+ROUTED: Final = Counter("headrace_routed", "Actions confirmed by RabbitMQ", ["kind"])
+TRANSPORT: Final = Gauge("headrace_transport", "What the transport met, see app/stream/transport.py", ["app", "what"])
+
+
+def serve(settings: Settings) -> None:
+    """Serve the metrics on loopback, if a port is set."""
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr="127.0.0.1")

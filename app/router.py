@@ -1,0 +1,79 @@
+"""The router: decisions in, Celery tasks out. No state.
+
+The order of effects is in `handle`: decode → publish → confirmed by RabbitMQ → commit. It judges
+nothing: what is on the decisions topic with an action is sent, expired or not, and nothing else
+is. While RabbitMQ is away the partition stands still; lag is the alarm.
+
+`faust -A app.router worker -l info` runs it alone.
+"""
+
+from functools import cache
+from typing import Any
+
+import faust
+import msgspec
+import structlog
+from mode import Service
+
+from app import log as logs
+from app import metrics
+from app.policy import decision as decisions
+from app.queue.message import Outgoing, outgoing
+from app.queue.publisher import Publisher
+from app.settings import Settings, settings
+from app.stream.blocks import Fetch
+from app.stream.build import build as build_app
+from app.stream.build import fetches, journal_partitions
+from app.stream.topics import DECISIONS
+from tasks.contract import kind_of
+
+log = structlog.get_logger()
+
+
+def build(config: Settings) -> faust.App:
+    """The Faust app `router`; ends the process with a sentence if the topics are not right."""
+    journal_partitions(config)
+    app = build_app("router", [DECISIONS], config)
+    publisher = Publisher(config.rabbitmq_url)
+
+    async def handle(fetch: Fetch) -> None:
+        actions = [action for block in fetch for record in block.records if (action := to_send(record.value))]
+        await publisher.publish(actions)
+        for action in actions:
+            metrics.ROUTED.labels(kind_of(action.action).value).inc()
+
+    class Publishing(Service):  # type: ignore[misc]
+        """Starts and stops the publisher with the app."""
+
+        async def on_start(self) -> None:
+            publisher.start()
+
+        async def on_stop(self) -> None:
+            publisher.stop()
+
+    app.service(Publishing)
+    fetches(app, DECISIONS, handle)
+    return app
+
+
+def to_send(raw: bytes | None) -> Outgoing | None:
+    """What to publish for one record of the decisions topic; None for refusals and for policies on trial."""
+    try:
+        decision = decisions.decode(raw or b"")
+    except msgspec.MsgspecError as error:
+        log.error("not_a_decision", why=str(error), value=(raw or b"")[:200])
+        return None
+    return None if decision.action is None or decision.shadow else outgoing(decision)
+
+
+@cache
+def faust_app() -> faust.App:
+    """The app with the settings of this process."""
+    logs.setup(settings())
+    return build(settings())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return faust_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
