@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     )
     datadir: Path = Field(Path(".headrace/faust"), description="Where Faust keeps its files; nothing of value.")
 
+    install: bool = Field(
+        True, description="Whether `headrace local` may install missing servers with apt-get, as root. `no` forbids it."
+    )
+    cachedir: Path = Field(
+        Path.home() / ".cache" / "headrace", description="Where `headrace local` keeps the jars of Kafka (45 MB)."
+    )
+
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")
     log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
 
