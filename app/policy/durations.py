@@ -1,0 +1,32 @@
+"""Durations and quantities as people write them: `30s`, `5m`, `1h30m`; `100`, `250m`, `1.5k`."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)(m|k|M|G|Ki|Mi|Gi)?")
+_SUFFIXES: Final = {"": 1.0, "m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 1024.0, "Mi": 1024.0**2, "Gi": 1024.0**3}
+
+
+def seconds(text: object) -> float:
+    """Seconds of `1h30m` and the like; raises ValueError that says what was expected."""
+    if isinstance(text, str) and text and not _PART.sub("", text):
+        return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+    raise ValueError(f"{text!r} is no duration; write it like 30s, 5m or 1h30m")
+
+
+def quantity(text: object) -> float:
+    """The number that a Kubernetes quantity stands for (`250m` is 0.25); raises ValueError."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is no quantity; write it like 100, 250m or 1.5k")
+    return float(match[1]) * _SUFFIXES[match[2] or ""]
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Quantity = Annotated[float, BeforeValidator(quantity)]

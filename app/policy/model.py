@@ -1,0 +1,166 @@
+"""Policies as people write them, in the words of `autoscaling/v2` where it has them.
+
+Checked by `app.policy.files` when they are loaded and compiled once from the facts; the engine
+reads nothing else. Field names are those of the YAML.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.policy.durations import Quantity, Seconds
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know, so that a slip of the pen is told and not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Target(Strict):
+    """What a metric should be: a percentage per instance, or a value per instance."""
+
+    type: Literal["Utilization", "AverageValue"]
+    averageUtilization: Annotated[float, Field(gt=0)] | None = None  # noqa: N815 - Kubernetes' word
+    averageValue: Quantity | None = None  # noqa: N815
+
+    @model_validator(mode="after")
+    def _has_its_value(self) -> Self:
+        field = "averageUtilization" if self.type == "Utilization" else "averageValue"
+        other = "averageValue" if self.type == "Utilization" else "averageUtilization"
+        value = getattr(self, field)
+        if value is None or getattr(self, other) is not None:
+            raise ValueError(f"a target of type {self.type} needs {field}, and nothing else")
+        if value <= 0:
+            raise ValueError(f"{field} must be above 0")
+        return self
+
+    @property
+    def value(self) -> float:
+        """The target as a number, in the metric's own unit per instance."""
+        value = self.averageUtilization if self.type == "Utilization" else self.averageValue
+        assert value is not None
+        return value
+
+
+class Resource(Strict):
+    """A resource by name; a sample of it is a percentage of one instance."""
+
+    name: str
+    target: Target
+
+
+class MetricName(Strict):
+    """A metric by name."""
+
+    name: str
+
+
+class Pods(Strict):
+    """A metric of each instance."""
+
+    metric: MetricName
+    target: Target
+
+
+class Metric(Strict):
+    """One metric that scales; the largest wish of several wins."""
+
+    type: Literal["Resource", "Pods"]
+    resource: Resource | None = None
+    pods: Pods | None = None
+
+    @model_validator(mode="after")
+    def _has_its_source(self) -> Self:
+        mine = "resource" if self.type == "Resource" else "pods"
+        other = "pods" if self.type == "Resource" else "resource"
+        if getattr(self, mine) is None or getattr(self, other) is not None:
+            raise ValueError(f"a metric of type {self.type} needs `{mine}`, and nothing else")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the samples it reads."""
+        if self.resource is not None:
+            return self.resource.name
+        assert self.pods is not None
+        return self.pods.metric.name
+
+    @property
+    def target(self) -> Target:
+        """What it should be."""
+        source = self.resource or self.pods
+        assert source is not None
+        return source.target
+
+
+class Direction(Strict):
+    """How scaling in one direction behaves.
+
+    `stabilizationWindowSeconds`: the most cautious recommendation of this long counts.
+    `for`: a wish must last this long before it counts at all.
+    """
+
+    stabilizationWindowSeconds: Annotated[int, Field(ge=0, le=3600)] | None = None  # noqa: N815
+    hold_s: Seconds = Field(0.0, alias="for")
+
+
+class Behavior(Strict):
+    """Both directions. Windows default to Kubernetes' 0 s up and 300 s down."""
+
+    scaleUp: Direction = Direction()  # noqa: N815
+    scaleDown: Direction = Direction()  # noqa: N815
+
+
+class ScaleSpec(Strict):
+    """What a Scale policy wants."""
+
+    service: Annotated[str, Field(min_length=1, description="Name of the service, or a glob: `web`, `web-*`, `*`.")]
+    minReplicas: Annotated[int, Field(ge=1)] = 1  # noqa: N815
+    maxReplicas: Annotated[int, Field(ge=1)]  # noqa: N815
+    metrics: Annotated[list[Metric], Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    behavior: Behavior = Behavior()
+    every_s: Seconds = Field(1.0, alias="every")
+    stale_s: Seconds = Field(300.0, alias="stale")
+    driver: str = "simulated"
+    target: str = ""
+    notify: str = ""
+    mode: Literal["active", "shadow", "off"] = "active"
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        if self.maxReplicas < self.minReplicas:
+            raise ValueError(f"maxReplicas ({self.maxReplicas}) is below minReplicas ({self.minReplicas})")
+        return self
+
+    def window_ms(self, *, up: bool) -> int:
+        """Stabilization window of a direction."""
+        direction, default = (self.behavior.scaleUp, 0) if up else (self.behavior.scaleDown, 300)
+        window = direction.stabilizationWindowSeconds
+        return 1000 * (default if window is None else window)
+
+    def hold_ms(self, *, up: bool) -> int:
+        """How long a wish in a direction must last."""
+        return round(1000 * (self.behavior.scaleUp if up else self.behavior.scaleDown).hold_s)
+
+
+class Metadata(Strict):
+    """Name of a policy, unique in the set, and what people attach to it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class ScalePolicy(Strict):
+    """A document of kind Scale."""
+
+    apiVersion: Literal["headrace/v1"]  # noqa: N815
+    kind: Literal["Scale"]
+    metadata: Metadata
+    spec: ScaleSpec
+
+
+KINDS: dict[str, type[ScalePolicy]] = {"Scale": ScalePolicy}
+"""The kinds of policy there are."""
