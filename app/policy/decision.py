@@ -29,6 +29,8 @@ class Reason(StrEnum):
     AT_MAXIMUM = "AT_MAXIMUM"
     AT_MINIMUM = "AT_MINIMUM"
     SCALE_PENDING = "SCALE_PENDING"
+    BACKING_OFF = "BACKING_OFF"
+    OUTVOTED = "OUTVOTED"
     NO_DATA = "NO_DATA"
     PAUSED = "PAUSED"
     POLICIES_CHANGED = "POLICIES_CHANGED"
@@ -47,6 +49,8 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.AT_MAXIMUM: "the service is at the policy's maximum already",
     Reason.AT_MINIMUM: "the service is at the policy's minimum already",
     Reason.SCALE_PENDING: "a scale in this direction is under way and its outcome is not known yet",
+    Reason.BACKING_OFF: "the last scale in this direction failed a moment ago, and the next try waits",
+    Reason.OUTVOTED: "another policy for this service wants more replicas",
     Reason.NO_DATA: "there is no fresh sample of the metric, and unknown never scales",
     Reason.PAUSED: "somebody paused scaling of this service",
     Reason.POLICIES_CHANGED: "the policies in force were replaced",

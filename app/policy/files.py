@@ -58,7 +58,7 @@ def load(texts: Mapping[str, str]) -> list[PolicyDocument]:
                 problems.append(Problem(file, line, "metadata.name", f"{checked.name!r} is taken by {other}:{at}"))
             found[checked.name] = (checked, file, line)
     if problems:
-        raise PolicyError(problems)
+        raise PolicyError(sorted(problems, key=lambda one: (one.file, one.line)))
     return [found[name][0] for name in sorted(found)]
 
 

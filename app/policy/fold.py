@@ -1,0 +1,138 @@
+"""Facts folded into the state: what was seen, never what to do about it.
+
+Called by `app.policy.step` for every fact. A fact or sample at or below the mark of its source
+partition was seen before and changes nothing.
+"""
+
+from fnmatch import fnmatchcase
+
+from app.policy import facts
+from app.policy.files import compiled
+from app.policy.model import ScalePolicy
+from app.policy.state import RETRY_MS, SERIES_LIMIT, Observed, Pause, Pending, Series, Service, State
+from tasks.contract import Kind, Outcome, Status
+
+
+def policies_for(state: State, service: str) -> list[ScalePolicy]:
+    """The policies in force that are meant for a service, by name."""
+    found = [compiled(document) for document in state.policies]
+    return [one for one in found if one.spec.mode != "off" and fnmatchcase(service, one.spec.service)]
+
+
+def is_new(state: State, source: facts.Source) -> bool:
+    """Whether a whole fact was not seen before; marks it as seen."""
+    place = (source.last, source.item)
+    if place <= tuple(state.marks.get(source.key, (-1, -1))):
+        return False
+    state.marks[source.key] = place
+    return True
+
+
+def fold_samples(state: State, pack: facts.Samples) -> dict[str, None]:
+    """Take the samples of a pack that are new; the services they are of, in order."""
+    source, first = pack.source, pack.source.first
+    mark_offset, mark_item = state.marks.get(source.key, (-1, -1))
+    offsets, items, times, values = pack.offset, pack.item, pack.at_ms, pack.value
+    start, end = 0, len(offsets)
+    while start < end and (first + offsets[start], items[start]) <= (mark_offset, mark_item):
+        start += 1
+    if start == end:
+        return {}
+    slots = [_slot(state, series) for series in pack.series]
+    late = 0
+    index = pack.index if start == 0 else pack.index[start:]
+    for slot, at_ms, value in zip([slots[i] for i in index], times[start:], values[start:], strict=True):
+        if slot is None:
+            continue
+        if at_ms >= slot.at_ms:
+            slot.at_ms = at_ms
+            slot.value = value
+        else:
+            late += 1
+    state.samples += end - start
+    state.late += late
+    state.marks[source.key] = (first + offsets[-1], items[-1])
+    touched = dict.fromkeys(pack.series[i].service for i in dict.fromkeys(index) if slots[i] is not None)
+    for name in touched:
+        state.services[name].source = f"{source.topic}/{source.partition}/{first + offsets[-1]}"
+    return touched
+
+
+def _slot(state: State, series: facts.Series) -> Series | None:
+    """Where samples of a series are kept; None if no policy reads them or the service has too many."""
+    service = state.services.get(series.service)
+    key = series_key(series.name, series.labels)
+    if service is not None and (slot := service.series.get(key)) is not None:
+        return slot
+    if not any(
+        metric.name == series.name for one in policies_for(state, series.service) for metric in one.spec.metrics
+    ):
+        return None
+    if service is None:
+        service = state.services[series.service] = Service()
+    if len(service.series) >= SERIES_LIMIT:
+        service.series_refused += 1
+        return None
+    slot = service.series[key] = Series(series.name, -1, 0.0)
+    return slot
+
+
+def series_key(name: str, labels: dict[str, str]) -> str:
+    """Names a series within its service."""
+    return "\x1f".join([name, *(f"{label}={labels[label]}" for label in sorted(labels))])
+
+
+def fold_instances(state: State, seen: facts.Instances) -> None:
+    """Believe an observer, unless it has not yet seen the newest scaling that was applied."""
+    service = state.services.setdefault(seen.service, Service())
+    known = service.observed
+    if known is None or (seen.generation, seen.at_ms) >= (known.generation, known.at_ms):
+        service.observed = Observed(seen.wanted, seen.at_ms, seen.generation)
+
+
+def fold_outcome(state: State, outcome: Outcome) -> bool:
+    """Take what became of an action; whether it was one that the engine waits for."""
+    if outcome.action is not Kind.SCALE:
+        return False
+    service = state.services.setdefault(outcome.service, Service())
+    known = service.observed
+    applied = outcome.status in {Status.DONE, Status.SKIPPED} and outcome.set is not None
+    if applied and (known is None or outcome.generation >= known.generation):
+        assert outcome.set is not None
+        service.observed = Observed(outcome.set, outcome.ended_at_ms, outcome.generation)
+    pending = service.pending
+    if pending is not None and pending.id == outcome.id:
+        failed = outcome.status in {Status.FAILED, Status.DEAD}
+        service.pending = (
+            Pending(pending.id, pending.up, pending.to, state.now_ms + RETRY_MS, failed=True) if failed else None
+        )
+    return True
+
+
+def fold_policies(state: State, policies: facts.PolicySet) -> None:
+    """Put a set of policies in force; forget what only the old ones needed."""
+    state.policies = sorted(policies.policies, key=lambda one: one.name)
+    state.fingerprint = policies.fingerprint
+    for name, service in state.services.items():
+        mine = policies_for(state, name)
+        kept = {one.metadata.name for one in mine}
+        read = {metric.name for one in mine for metric in one.spec.metrics}
+        service.memories = {policy: memory for policy, memory in service.memories.items() if policy in kept}
+        service.series = {key: series for key, series in service.series.items() if series.name in read}
+
+
+def fold_command(state: State, command: facts.Command) -> None:
+    """Pause or resume the scaling of a service, or of all (`*`)."""
+    if command.verb is facts.Verb.PAUSE:
+        state.pauses[command.service] = Pause(command.author, command.reason, command.until_ms)
+    else:
+        state.pauses.pop(command.service, None)
+
+
+def paused(state: State, service: str) -> Pause | None:
+    """The pause that holds for a service now."""
+    for name in (service, "*"):
+        pause = state.pauses.get(name)
+        if pause is not None and (pause.until_ms == 0 or pause.until_ms > state.now_ms):
+            return pause
+    return None

@@ -1,0 +1,142 @@
+"""What the engine remembers of one journal partition. Plain data, one packed value.
+
+Made by `empty`, advanced by `app.policy.step`, kept by the auto-scaler as its table's value and
+by every reader of history. The next journal offset is inside, so that state and position cannot
+part.
+"""
+
+import heapq
+
+import msgspec
+
+from app.policy.facts import PolicyDocument
+
+RETRY_MS = 15_000
+"""Milliseconds after a scaling that failed before the next in its direction: Kubernetes' own period."""
+
+SERIES_LIMIT = 1000
+"""Most series kept for one service; more are refused, counted and said."""
+
+
+class Series(msgspec.Struct, array_like=True):
+    """The newest sample of one series of a service, by its own time."""
+
+    name: str
+    at_ms: int
+    value: float
+
+
+class Observed(msgspec.Struct, array_like=True):
+    """How many replicas there are, who said so last, and the newest generation known to be applied."""
+
+    replicas: int
+    at_ms: int
+    generation: int
+
+
+class Pending(msgspec.Struct, array_like=True):
+    """A scaling that was decided and whose outcome is not known, or that failed a moment ago.
+
+    Until `until_ms` no other in its direction is decided.
+    """
+
+    id: str
+    up: bool
+    to: int
+    until_ms: int
+    failed: bool = False
+
+
+class Memory(msgspec.Struct, array_like=True):
+    """What one policy remembers of one service.
+
+    `recommendations` are (time, replicas) within the longest stabilization window; `wish` is what
+    it wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`.
+    """
+
+    first_looked_ms: int = -1
+    recommendations: list[tuple[int, int]] = []
+    looked_at_ms: int = -1
+    wish: int = -1
+    wished_up: bool = False
+    wished_since_ms: int = -1
+    reason: str = ""
+
+
+class Service(msgspec.Struct, array_like=True):
+    """What is remembered of one service; series by name and labels."""
+
+    series: dict[str, Series] = {}
+    observed: Observed | None = None
+    generation: int = 0
+    pending: Pending | None = None
+    memories: dict[str, Memory] = {}
+    due_ms: int = 0
+    source: str = ""
+    series_refused: int = 0
+    series_told: bool = False
+
+
+class Pause(msgspec.Struct, array_like=True):
+    """Somebody paused scaling; `until_ms` 0 is until resumed."""
+
+    author: str
+    reason: str
+    until_ms: int
+
+
+class State(msgspec.Struct):
+    """The state of one journal partition. `marks` are (offset, item) of the newest fact of each source partition."""
+
+    partition: int
+    next_offset: int = 0
+    now_ms: int = 0
+    read_until_ms: int = 0
+    journal_id: str = ""
+    partitions: int = 0
+    fingerprint: str = ""
+    policies: list[PolicyDocument] = []
+    marks: dict[str, tuple[int, int]] = {}
+    services: dict[str, Service] = {}
+    pauses: dict[str, Pause] = {}
+    timers: list[tuple[int, str]] = []
+    samples: int = 0
+    late: int = 0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(State)
+
+
+def empty(partition: int) -> State:
+    """The state before the first fact of a journal partition."""
+    return State(partition)
+
+
+def pack(state: State) -> bytes:
+    """The state as bytes, equal for equal histories."""
+    return _encode(state)
+
+
+def unpack(raw: bytes) -> State:
+    """The state in `raw`; raises `msgspec.DecodeError` if it is none of this version."""
+    return _decoder.decode(raw)
+
+
+def remind(state: State, name: str, service: Service, due_ms: int) -> None:
+    """Have a service looked at when the journal's time reaches `due_ms`, if not before."""
+    if service.due_ms == 0 or due_ms < service.due_ms:
+        service.due_ms = due_ms
+        heapq.heappush(state.timers, (due_ms, name))
+
+
+def due(state: State) -> list[str]:
+    """Services whose time has come; their reminders are taken off."""
+    names = []
+    while state.timers and state.timers[0][0] <= state.now_ms:
+        due_ms, name = heapq.heappop(state.timers)
+        service = state.services.get(name)
+        if service is not None and service.due_ms == due_ms:
+            service.due_ms = 0
+            names.append(name)
+    return names

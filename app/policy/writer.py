@@ -1,0 +1,50 @@
+"""Decisions of one journal record, numbered as they are written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.policy.decision import Decision, Reason
+from app.policy.facts import Record
+from app.policy.model import ScalePolicy
+from app.policy.state import State
+from tasks.contract import Action
+
+
+class Writer:
+    """Collects what one record causes. Ids are the record's address and a counter."""
+
+    def __init__(self, state: State, record: Record) -> None:
+        self._prefix = f"{state.journal_id}-{record.partition}-{record.offset}"
+        self._fact = f"{record.partition}/{record.offset}"
+        self._state = state
+        self.decisions: list[Decision] = []
+
+    def next_id(self) -> str:
+        """The id that the next decision gets."""
+        return f"{self._prefix}-{len(self.decisions)}"
+
+    def write(
+        self,
+        service: str,
+        policy: ScalePolicy | None,
+        reason: Reason,
+        evidence: Mapping[str, Any],
+        *,
+        action: Action | None = None,
+    ) -> None:
+        """Add a decision, or a refusal where there is no action."""
+        name = policy.metadata.name if policy else ""
+        fingerprints = {one.name: one.fingerprint for one in self._state.policies}
+        self.decisions.append(
+            Decision(
+                id=self.next_id(),
+                at_ms=self._state.now_ms,
+                service=service,
+                policy=name,
+                fingerprint=fingerprints.get(name, self._state.fingerprint),
+                reason=reason,
+                evidence={**evidence, "fact": self._fact},
+                action=action,
+                shadow=policy is not None and policy.spec.mode == "shadow",
+            )
+        )
