@@ -41,7 +41,7 @@ class Servers:
     def __init__(self, own: dict[str, Server], given: dict[str, str]) -> None:
         """`own`: name → a server of ours; `given`: the environment of those that were there already."""
         self.own = own
-        self._given = given
+        self.given = given
 
     @property
     def kafka(self) -> Server | None:
@@ -61,7 +61,7 @@ class Servers:
     @property
     def env(self) -> dict[str, str]:
         """The environment that leads a process of Headrace to them."""
-        found = dict(self._given)
+        found = dict(self.given)
         for server in self.own.values():
             found |= server.env
         return found
