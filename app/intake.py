@@ -30,7 +30,8 @@ from app.stream.build import fetches, guarded, journal_partitions
 from app.stream.progress import Progress
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
 from app.wire.quarantine import Quarantined
-from app.wire.read import Kind, Raw, Rules, read
+from app.wire.read import Kind, read
+from app.wire.rules import Raw, Rules
 
 log = structlog.get_logger()
 

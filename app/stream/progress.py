@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from app.settings import Settings
 
@@ -50,7 +50,8 @@ class Progress:
 
     def _ends(self) -> Ends:
         futures = self._admin.list_offsets(
-            {partition: OffsetSpec.latest() for partition in self._partitions()}, request_timeout=TIMEOUT_S
+            {partition: OffsetSpec.latest() for partition in self._partitions()},  # type: ignore[no-untyped-call]
+            request_timeout=TIMEOUT_S,
         )
         return {(p.topic, p.partition): future.result(TIMEOUT_S).offset for p, future in futures.items()}
 

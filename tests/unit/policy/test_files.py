@@ -14,7 +14,7 @@ def problems(**texts):
 def test_every_mistake_of_every_file_is_told_with_its_line():
     bad = policy().replace("minReplicas: 1", "minReplicas: 20").replace("stale: 5m", "stale: soon\n  typo: 1")
     found = problems(a=bad, b="kind: Deployment\n", c="a: [")
-    assert [line.split(": ")[0] for line in found] == ["a.yaml:14", "a.yaml:15", "b.yaml:1", "c.yaml:1"]
+    assert [line.split(": ")[0] for line in found] == ["a.yaml:16", "a.yaml:17", "b.yaml:1", "c.yaml:1"]
     assert "'soon' is no duration; write it like 30s, 5m or 1h30m" in found[0]
     assert "spec.typo" in found[1]
     assert "is 'Deployment', not Scale" in found[2]
