@@ -135,5 +135,3 @@ def _state(partition: int, raw: bytes) -> State:
             f"the snapshot of partition {partition} is not of this version of Headrace ({error}); "
             "replay it with the version that wrote it, or start from the beginning"
         ) from error
-
-

@@ -47,15 +47,15 @@ def stretch(settings: Settings, from_ms: int | None, to_ms: int | None) -> Stret
     low, high = client.borders(settings, JOURNAL)
     first = low if from_ms is None else client.offsets_at(settings, JOURNAL, from_ms)
     end = high if to_ms is None else client.offsets_at(settings, JOURNAL, to_ms)
-    snapshots = _snapshots_before(settings, first) if any(first.values()) else {}
+    snapshots = _snapshots(settings, low, first) if any(first.values()) else {}
     start = {p: _next_offset(snapshots[p]) if p in snapshots else 0 for p in first}
     for partition, offset in start.items():
-        if offset < low[partition]:
+        if offset < low[partition] or (offset > first[partition] and from_ms is not None):
             raise HistoryError(
-                f"partition {partition} of {JOURNAL} begins at {low[partition]} by now and no snapshot before is kept; "
-                "ask for a later --from"
+                f"partition {partition} of {JOURNAL} begins at {low[partition]} by now and no snapshot that early "
+                "is kept; ask for a later --from, or for none to begin as early as can be"
             )
-    asked = {p: (first[p], max(first[p], end[p])) for p in first}
+    asked = {p: (max(first[p], start[p]), max(first[p], start[p], end[p])) for p in first}
     records = _records(settings, start, {p: end for p, (_, end) in asked.items()})
     return Stretch(asked, Journal(snapshots, records), from_ms or 0)
 
@@ -147,13 +147,16 @@ def remembered(settings: Settings, service: str) -> State:
     raise HistoryError(f"no state of partition {partition} was written yet; is the auto-scaler running?")
 
 
-def _snapshots_before(settings: Settings, first: dict[int, int]) -> dict[int, bytes]:
-    """The last snapshot of each partition that starts at or before an offset."""
-    low, end = client.borders(settings, SNAPSHOTS)
+def _snapshots(settings: Settings, low: dict[int, int], first: dict[int, int]) -> dict[int, bytes]:
+    """For each partition the last snapshot at or before `first`; the earliest after it where the beginning is gone."""
+    begin, end = client.borders(settings, SNAPSHOTS)
     found: dict[int, bytes] = {}
-    for message in client.read_topic(settings, SNAPSHOTS, low, end):
-        if message.value and _next_offset(message.value) <= first[message.partition]:
-            found[message.partition] = message.value
+    for message in client.read_topic(settings, SNAPSHOTS, begin, end):
+        partition, raw = message.partition, message.value
+        if not raw or (next_offset := _next_offset(raw)) < low[partition]:
+            continue
+        if next_offset <= first[partition] or (low[partition] > 0 and partition not in found):
+            found[partition] = raw
     return found
 
 

@@ -73,7 +73,9 @@ class _Recorded:
     contradiction: str = ""
 
 
-def compare(replayed: Iterable[Decision], recorded: Iterable[bytes], within: Mapping[int, tuple[int, int]]) -> Comparison:
+def compare(
+    replayed: Iterable[Decision], recorded: Iterable[bytes], within: Mapping[int, tuple[int, int]]
+) -> Comparison:
     """Replayed decisions beside recorded ones (bytes as on the topic).
 
     Only decisions about journal offsets `within` (partition → first, next) count; the recorded
@@ -96,7 +98,9 @@ def compare(replayed: Iterable[Decision], recorded: Iterable[bytes], within: Map
         result.decisions += 1
     if found.by_id and not result.difference:
         first = min(found.by_id, key=lambda one: place_of(one)[1:])
-        result.difference = f"decision {first} was recorded, but the replay does not make it{_engine(found.by_id[first])}"
+        result.difference = (
+            f"decision {first} was recorded, but the replay does not make it{_engine(found.by_id[first])}"
+        )
         result.recorded_bytes = found.by_id[first]
     return result
 

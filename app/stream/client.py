@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from app.settings import Settings
@@ -104,9 +104,7 @@ def partitions_of(settings: Settings, topic: str) -> int:
     """How many partitions a topic has; raises KafkaUnavailable if there is no such topic."""
     topics = reach(settings)
     if topic not in topics:
-        raise KafkaUnavailable(
-            f"topic {topic} is missing on {settings.bootstrap}; make it with `headrace topics init`"
-        )
+        raise KafkaUnavailable(f"topic {topic} is missing on {settings.bootstrap}; make it with `headrace topics init`")
     return topics[topic]
 
 
@@ -132,7 +130,7 @@ def committed(settings: Settings, group: str, topic: str) -> Offsets:
     count = partitions_of(settings, topic)
     with _consumer(settings, group) as consumer:
         found = consumer.committed([TopicPartition(topic, p) for p in range(count)], TIMEOUT_S)
-    return {one.partition: one.offset for one in found if one.offset not in {OFFSET_INVALID} and one.offset >= 0}
+    return {one.partition: one.offset for one in found if one.offset >= 0}
 
 
 def read_topic(settings: Settings, topic: str, start: Mapping[int, int], end: Mapping[int, int]) -> Iterator[Message]:
@@ -238,7 +236,7 @@ def send(settings: Settings, messages: Iterable[Outgoing]) -> list[tuple[str, in
 
 
 def _produce(producer: Producer, one: Outgoing, told: Callable[..., None]) -> None:
-    where = {} if one.partition is None else {"partition": one.partition}
+    where: dict[str, Any] = {} if one.partition is None else {"partition": one.partition}
     while True:
         try:
             producer.produce(one.topic, one.value, one.key, on_delivery=told, **where)

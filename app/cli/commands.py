@@ -1,0 +1,50 @@
+"""`headrace pause` and `headrace resume`: a person's word on a service, written to the control topic."""
+
+import msgspec
+import typer
+
+from app.cli import author as authors
+from app.cli.times import duration_ms, now_ms
+from app.policy.facts import Verb
+from app.settings import settings
+from app.stream import client
+from app.stream.topics import CONTROL
+
+SERVICE = typer.Argument(help="Name of the service, or `*` for all.")
+
+
+def pause(
+    service: str = SERVICE,
+    reason: str = typer.Option(..., "--reason", "-r", help="Why, for those who read history."),
+    last: str = typer.Option("", "--for", help="How long, like 30m; without it, until `headrace resume`."),
+    author: str | None = authors.AUTHOR,
+) -> None:
+    """Pause the scaling of a service: decisions go on being made and are recorded as refusals."""
+    until_ms = now_ms() + duration_ms(last) if last else 0
+    _send(Verb.PAUSE, service, reason, author or authors.default(), until_ms)
+    typer.echo(
+        f"scaling of {service} is paused{f' for {last}' if last else f'; end it with `headrace resume {service}`'}"
+    )
+
+
+def resume(
+    service: str = SERVICE,
+    reason: str = typer.Option("", "--reason", "-r", help="Why, for those who read history."),
+    author: str | None = authors.AUTHOR,
+) -> None:
+    """Let a paused service scale again."""
+    _send(Verb.RESUME, service, reason, author or authors.default(), 0)
+    typer.echo(f"scaling of {service} goes on")
+
+
+def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int) -> None:
+    fact = {
+        "kind": "command",
+        "verb": verb,
+        "service": service,
+        "author": author,
+        "reason": reason,
+        "at_ms": now_ms(),
+        "until_ms": until_ms,
+    }
+    client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])

@@ -1,0 +1,45 @@
+"""What the command line does with failures: one sentence on stderr that says what to do, and exit code 1.
+
+Used by `app.cli` for every command. A failure that is expected is told without a traceback; any
+other is a bug and keeps its own.
+"""
+
+import sys
+from typing import Final
+
+FINDINGS: Final = 1
+"""Exit code of a command that found something wrong or could not do its work; 2 is wrong usage."""
+
+EXPECTED: Final = (
+    ("app.history.journal", "HistoryError"),
+    ("app.local.process", "ServerUnavailable"),
+    ("app.policy.files", "PolicyError"),
+    ("app.queue.topology", "TopologyError"),
+    ("app.stream.client", "KafkaUnavailable"),
+    ("app.stream.topics", "TopicsError"),
+)
+"""Exceptions whose text is written for people: module and name, so that none is loaded for this."""
+
+
+class Failure(Exception):  # noqa: N818 - it is said to people, as it is
+    """A command could not do what was asked; the text is one sentence that says what to do."""
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """What to tell people of an expected failure; None for a bug."""
+    if isinstance(error, Failure):
+        return str(error)
+    for module, name in EXPECTED:
+        known = getattr(sys.modules.get(module), name, None)
+        if isinstance(known, type) and isinstance(error, known):
+            return str(error)
+    if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
+        return "; ".join(f"setting {_variable(one)}: {one['msg']}" for one in error.errors())
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror or error}"
+    return None
+
+
+def _variable(mistake: dict[str, object]) -> str:
+    place = mistake.get("loc") or ("",)
+    return f"HEADRACE_{str(place[0]).upper()}" if isinstance(place, tuple) else str(place)

@@ -1,0 +1,110 @@
+"""`headrace policy`: check policy files, put them in force, show what is in force.
+
+Reads the files; `app.policy.files` checks them; a set goes to the control topic, from where the
+intake gives it to every journal partition.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import typer
+
+from app.cli import author as authors
+from app.cli.errors import Failure
+from app.cli.printing import OUTPUT, Output, json_line, remark, table
+from app.cli.times import now_ms
+from app.history import recorded
+from app.history.explain import moment
+from app.policy import files
+from app.policy.facts import PolicyDocument
+from app.settings import settings
+from app.stream import client
+from app.stream.topics import CONTROL
+
+policy = typer.Typer(help="Check policies and put them in force.", no_args_is_help=True, rich_markup_mode=None)
+
+PATHS = typer.Argument(help="Policy files, or directories of them (*.yaml, *.yml).")
+
+
+def load(paths: Sequence[Path]) -> list[PolicyDocument]:
+    """The policies in files and directories; raises PolicyError with every mistake, Failure if there are none."""
+    texts = {str(file): file.read_text(encoding="utf-8", errors="replace") for path in paths for file in _files(path)}
+    found = files.load(texts)
+    if not found:
+        raise Failure(f"there is no policy in {', '.join(map(str, paths))}; name files with documents of kind Scale")
+    return found
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise Failure(f"{path} does not exist; name a policy file or a directory of them")
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+    return [path]
+
+
+@policy.command()
+def validate(paths: list[Path] = PATHS) -> None:
+    """Check policies without a server; every mistake at once, with file and line."""
+    found = load(paths)
+    _list(found)
+    typer.echo(f"{len(found)} policies are right; as a set their fingerprint is {files.fingerprint(found)}")
+
+
+@policy.command()
+def apply(
+    paths: list[Path] = PATHS,
+    message: str = typer.Option("", "--message", "-m", help="Why, for those who read history."),
+    author: str | None = authors.AUTHOR,
+) -> None:
+    """Put these policies in force, in place of all that were before."""
+    found = load(paths)
+    fact = {
+        "kind": "policy_set",
+        "fingerprint": files.fingerprint(found),
+        "policies": found,
+        "author": author or authors.default(),
+        "message": message,
+        "at_ms": now_ms(),
+    }
+    client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])
+    _list(found)
+    typer.echo(f"{len(found)} policies are handed over as set {fact['fingerprint']}")
+
+
+@policy.command("list")
+def list_(
+    output: Output = OUTPUT,
+    history: bool = typer.Option(
+        False, "--history", help="All sets there ever were, newest last, instead of the last."
+    ),
+) -> None:
+    """Show the policies that were put in force last, and by whom."""
+    sets = recorded.policy_sets(settings())
+    if not sets:
+        raise Failure("no policies were put in force yet; do it with `headrace policy apply`")
+    if output is Output.JSON:
+        for one in sets if history else sets[-1:]:
+            json_line(msgspec.to_builtins(one))
+        return
+    if history:
+        rows = [
+            [moment(s.at_ms), s.fingerprint, s.author, s.message, " ".join(p.name for p in s.policies)] for s in sets
+        ]
+        table(["at", "set", "author", "message", "policies"], rows)
+        return
+    last = sets[-1]
+    _list(last.policies)
+    remark(
+        f"set {last.fingerprint}, by {last.author} at {moment(last.at_ms)}{': ' + last.message if last.message else ''}"
+    )
+
+
+def _list(policies: Sequence[PolicyDocument]) -> None:
+    table(["policy", "kind", "service", "replicas", "mode", "fingerprint"], map(_row, policies))
+
+
+def _row(one: PolicyDocument) -> list[str]:
+    spec = files.compiled(one).spec
+    return [one.name, one.kind, spec.service, f"{spec.minReplicas}-{spec.maxReplicas}", spec.mode, one.fingerprint]
