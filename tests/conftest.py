@@ -107,8 +107,9 @@ def headrace_env(servers, tmp_path):
 def settings(servers):
     """The same servers for code that runs in the test itself."""
     return Settings(
-        kafka_url=servers.kafka_url, rabbitmq_url=servers.rabbitmq_url, redis_url=servers.redis_url, partitions=4
-    )
+        kafka_url=servers.kafka_url, rabbitmq_url=servers.rabbitmq_url, redis_url=servers.redis_url, partitions=4,
+        rabbitmq_api=servers.env.get("HEADRACE_RABBITMQ_API", ""),
+    )  # fmt: skip
 
 
 @pytest.fixture

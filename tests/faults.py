@@ -34,6 +34,7 @@ class Proxy:
 
     def __exit__(self, *_):
         self.refuse()
+        asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -74,6 +75,13 @@ class Proxy:
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _settle(self) -> None:
+        """Wait for what still serves a connection, so that the loop ends with nothing pending."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _close(self) -> None:
         if self._server is not None:

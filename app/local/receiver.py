@@ -1,0 +1,70 @@
+"""A receiver of notifications: an HTTP server on loopback that remembers what was sent to it.
+
+Used by the demo and the tests in the place of a chat room. It answers with `answer`, so that a
+receiver that fails can be played too.
+"""
+
+import threading
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time
+from typing import Self
+
+from app.local.ports import HOST
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request. `at_ms` is when its body had arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at_ms: int
+
+
+class Receiver:
+    """Listens on `port` (0: a free one) as long as the `with` block runs."""
+
+    def __init__(self, port: int = 0) -> None:
+        """Listen at once; requests are answered once the block has begun."""
+        self.received: list[Received] = []
+        self.answer = HTTPStatus.OK
+        self._server = ThreadingHTTPServer((HOST, port), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where to send: `http://host:port/`."""
+        return f"http://{HOST}:{self._server.server_address[1]}/"
+
+    @property
+    def bodies(self) -> list[str]:
+        """The bodies so far, in the order in which they arrived."""
+        return [each.body.decode(errors="replace") for each in self.received]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.received.append(Received(self.path, dict(self.headers), body, int(time() * 1000)))
+                self.send_response(receiver.answer)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: what came is in `received`."""
+
+        return Handler
