@@ -1,7 +1,7 @@
 """A private RabbitMQ: one node on loopback with its own epmd, cookie, data and management API.
 
 Started by `app.local.servers`. The user and the virtual host are `headrace`; exchanges, queues
-and policies are the topology's (`app.queue.topology`), which is not this module's business.
+and policies are those of `app.queue.topology`, there from the first moment.
 """
 
 import base64
@@ -17,6 +17,7 @@ from typing import Any, Final
 from app.local.ports import HOST
 from app.local.process import Process
 from app.local.server import Program
+from app.queue import topology
 
 USER: Final = "headrace"
 PASSWORD: Final = "headrace"  # noqa: S105 - a private server on loopback
@@ -59,8 +60,8 @@ def password_hash(password: str) -> str:
 
 
 def definitions() -> dict[str, Any]:
-    """The user, the virtual host and what the one may do in the other."""
-    return {
+    """The user, the virtual host, what the one may do in the other, and the product's topology there."""
+    return topology.definitions(VHOST) | {
         "users": [
             {
                 "name": USER,

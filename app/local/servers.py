@@ -182,10 +182,16 @@ def _servers(directory: Path, asked: list[str] | tuple[str, ...], *, attached: b
     given: dict[str, str] = {}
     for name in asked:
         if f"{name}_url" in settings.model_fields_set:
-            given[f"HEADRACE_{name.upper()}_URL"] = str(getattr(settings, f"{name}_url"))
+            given |= _given(settings, name)
         else:
             own[name] = _chosen(name, settings, say)(directory, attached=attached)
     return Servers(own, given)
+
+
+def _given(settings: Settings, name: str) -> dict[str, str]:
+    """The environment of a server that a setting names."""
+    fields = [field for field in (f"{name}_url", f"{name}_api") if field in settings.model_fields_set]
+    return {f"HEADRACE_{field.upper()}": str(getattr(settings, field)) for field in fields}
 
 
 def _chosen(name: str, settings: Settings, say: Say) -> Callable[..., Server]:
