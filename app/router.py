@@ -25,7 +25,6 @@ from app.stream.blocks import Fetch
 from app.stream.build import build as build_app
 from app.stream.build import fetches, journal_partitions
 from app.stream.topics import DECISIONS
-from tasks.contract import kind_of
 
 log = structlog.get_logger()
 
@@ -37,12 +36,12 @@ def build(config: Settings) -> faust.App:
     publisher = Publisher(config.rabbitmq_url)
 
     async def handle(fetch: Fetch) -> None:
-        actions = [action for block in fetch for record in block.records if (action := to_send(record.value))]
-        await publisher.publish(actions)
-        for action in actions:
-            metrics.ROUTED.labels(kind_of(action.action).value).inc()
+        messages = [message for block in fetch for record in block.records if (message := to_send(record.value))]
+        await publisher.publish(messages)
+        for message in messages:
+            metrics.ROUTED.labels(message.kind.value).inc()
 
-    class Publishing(Service):  # type: ignore[misc]
+    class Publishing(Service):
         """Starts and stops the publisher with the app."""
 
         async def on_start(self) -> None:

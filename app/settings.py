@@ -27,7 +27,11 @@ class Settings(BaseSettings):
     kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates.")
     rabbitmq_url: str = Field(
         "amqp://guest:guest@127.0.0.1:5672//",
-        description="RabbitMQ, as `amqp://user:password@host:port/vhost`. RabbitMQ's own default, here.",
+        description="RabbitMQ, as `amqp://user:password@host:port/vhost`. RabbitMQ's own default, here. "
+        "Set to nothing, decisions are made and recorded and nothing is done.",
+    )
+    rabbitmq_api: str = Field(
+        "", description="RabbitMQ's management API, for policies. Unset: port 15672 of RabbitMQ's host, same user."
     )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", description="Redis of the workers' ledger; the stream side only looks at it."
@@ -85,6 +89,11 @@ class Settings(BaseSettings):
         """What the intake reads: topic → what is on it (`metrics`, `events`, `instances`)."""
         kinds = {"metrics": self.metric_topics, "events": self.event_topics, "instances": self.instance_topics}
         return {name.strip(): kind for kind, names in kinds.items() for name in names.split(",") if name.strip()}
+
+    @property
+    def rabbitmq_management(self) -> str:
+        """RabbitMQ's management API as `http://[user:password@]host:port`."""
+        return self.rabbitmq_api or f"http://{urlsplit(self.rabbitmq_url).hostname}:15672"
 
     def librdkafka(self, **more: str | float | bool) -> dict[str, str | int | float | bool]:
         """A librdkafka configuration that reaches the same Kafka, plus `more`."""
