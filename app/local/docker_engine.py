@@ -17,7 +17,7 @@ from app.local.ports import HOST
 from app.local.process import ServerUnavailable
 from app.local.server import Server
 
-IMAGES: Final = {"kafka": "apache/kafka:4.3.1", "rabbitmq": "rabbitmq:4.2-management", "redis": "valkey/valkey:9.0"}
+IMAGES: Final = {"kafka": "apache/kafka:4.3.1", "rabbitmq": "rabbitmq:4-management", "redis": "valkey/valkey:9"}
 """Server → image."""
 
 ANSWER_S: Final = 10.0
