@@ -1,0 +1,80 @@
+import pytest
+
+from app.history.explain import _ANSWERS, explain
+from app.history.remembered import named, service_in
+from app.policy.decision import Decision, Reason
+from app.policy.files import load
+from tests.unit.history.recorded import history
+from tests.unit.policy.builders import policy
+
+
+@pytest.fixture
+def scaled():
+    journal = history()
+    policies = load({"a.yaml": policy(target=60, notify="people")})
+    decision = next(one for one in journal.decisions if one.reason is Reason.ABOVE_TARGET)
+    return explain(decision, policies)
+
+
+def test_a_scaling_is_told_with_its_metric_and_its_stages(scaled):
+    assert scaled.what == "scale 3 → 5"
+    assert scaled.metrics == ["cpu averages 92.3333 over 3 series; target 60, ratio 1.539, so 5 replicas"]
+    assert [name for name, _ in scaled.stages] == ["current", "wanted", "held", "stabilized", "clamped"]
+
+
+def test_the_rule_is_the_one_in_force(scaled):
+    assert scaled.policy.name == "web"
+    assert scaled.policy.fingerprint == scaled.decision.fingerprint
+
+
+def test_it_says_what_would_have_made_no_change(scaled):
+    assert scaled.differently == [
+        "with cpu between 54 and 66 (it was 92.3333) it would have asked for no change",
+    ]
+
+
+def test_the_places_it_came_from_are_told(scaled):
+    assert scaled.evidence["journal record"] == "0/6"
+    assert scaled.evidence["source record"].startswith("metrics/0/")
+    assert scaled.evidence["newest sample"].startswith("20")
+
+
+def test_a_rule_that_is_not_known_any_more_is_left_out(scaled):
+    found = explain(scaled.decision, [])
+    assert found.policy is None
+    assert found.differently
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_an_answer_even_without_evidence(reason):
+    decision = Decision(id="j-0-1-0", at_ms=1, service="web", policy="web", fingerprint="f", reason=reason, evidence={})
+    found = explain(decision, [])
+    assert found.why
+    assert reason in _ANSWERS
+    assert isinstance(found.differently, list)
+
+
+def test_every_decision_of_a_history_can_be_explained():
+    journal = history()
+    policies = load({"a.yaml": policy(target=60, notify="people")})
+    for decision in journal.decisions:
+        assert explain(decision, policies).differently
+
+
+def test_what_is_remembered_gets_its_names_back():
+    found = service_in(history().state, "web")
+    assert found["policies"] == ["web"]
+    assert {series["name"] for series in found["memory"]["series"].values()} == {"cpu"}
+    assert found["memory"]["observed"]["replicas"] == 5
+    assert found["paused"] is None
+
+
+def test_a_pause_is_remembered_with_who_and_why():
+    journal = history()
+    journal.command("pause")
+    assert service_in(journal.state, "web")["paused"] == {"author": "ann", "reason": "lunch", "until_ms": 0}
+
+
+def test_nothing_is_remembered_of_a_stranger():
+    assert service_in(history().state, "nobody")["memory"] is None
+    assert named(1) == 1
