@@ -113,10 +113,10 @@ def settings(servers):
 
 
 @pytest.fixture
-def clean(servers, settings):
+def clean(settings):
     """Topics, queues and keys as on the first day; use it in every test that counts."""
     fresh.topics(settings)
-    fresh.queues(servers, settings)
+    fresh.queues(settings)
     fresh.keys(settings)
     return settings
 

@@ -3,18 +3,17 @@
 A server that a setting names may be somebody's: it is refused unless it is empty at first.
 """
 
-import http.client
-import json
 from contextlib import suppress
 from time import monotonic, sleep
-from urllib.parse import quote, urlsplit
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from kombu import Connection
 from redis import Redis
 
 from app.local.servers import Servers
+from app.queue import topology
 from app.settings import Settings
 from app.stream import topics as stream_topics
 
@@ -49,13 +48,13 @@ def topics(settings: Settings) -> None:
     stream_topics.init(settings, sources=True)
 
 
-def queues(servers: Servers, settings: Settings) -> None:
-    """Make the virtual host anew, with our exchanges and queues; connections to it end."""
-    from app.queue import topology
-
-    if "HEADRACE_RABBITMQ_API" in servers.env:
-        _anew(servers.env["HEADRACE_RABBITMQ_API"], urlsplit(servers.rabbitmq_url).path[1:])
+def queues(settings: Settings) -> None:
+    """Our exchanges and queues, empty. They are emptied, not made anew: a quorum queue that is deleted, made
+    again and then loses its node can refuse everything for good (RabbitMQ 3.10)."""
     topology.init(settings)
+    with Connection(settings.rabbitmq_url) as connection:
+        for name in topology.queues():
+            connection.channel().queue_purge(name)
 
 
 def keys(settings: Settings) -> None:
@@ -70,25 +69,3 @@ def _admin(settings: Settings) -> AdminClient:
 
 def _names(admin: AdminClient) -> list[str]:
     return [name for name in admin.list_topics(timeout=TIMEOUT_S).topics if not name.startswith("__")]
-
-
-def _anew(api: str, vhost: str) -> None:
-    for method, path, body in (
-        ("DELETE", f"/api/vhosts/{quote(vhost, '')}", None),
-        ("PUT", f"/api/vhosts/{quote(vhost, '')}", None),
-        ("PUT", f"/api/permissions/{quote(vhost, '')}/USER", {"configure": ".*", "write": ".*", "read": ".*"}),
-    ):
-        _call(api, method, path.replace("USER", quote(urlsplit(api).username or "", "")), body)
-
-
-def _call(api: str, method: str, path: str, body: dict[str, str] | None) -> None:
-    from base64 import b64encode
-
-    at = urlsplit(api)
-    peer = http.client.HTTPConnection(at.hostname or "", at.port, timeout=TIMEOUT_S)
-    basic = b64encode(f"{at.username}:{at.password}".encode()).decode()
-    headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
-    peer.request(method, path, json.dumps(body) if body else None, headers)
-    status = peer.getresponse().status
-    peer.close()
-    assert status < 300 or (method == "DELETE" and status == 404), f"{method} {path} answered {status}"

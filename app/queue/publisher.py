@@ -48,6 +48,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._stopping = threading.Event()
         self._link: _Link | None = None
+        self._said = ""
         self.retried = 0
         """Publications that had to be tried again, so far."""
 
@@ -107,8 +108,10 @@ class Publisher:
             link.drop()
 
     def _wait(self, tries: int, why: str) -> None:
-        if tries == 0:
+        """Say why when it begins or another reason comes, then let some time pass."""
+        if tries == 0 or why != self._said:
             log.warning("publishing_stands_still", why=why)
+        self._said = why
         self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
 
 
