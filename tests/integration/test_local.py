@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import sleep
 
@@ -15,9 +17,12 @@ from kombu import Connection, Exchange, Queue
 from redis import Redis as Client
 
 from app.local import servers
+from app.local.fleet import Fleet
+from app.local.load import Point, Service
 from app.local.process import Process, ServerUnavailable
 from app.local.redis import Redis
-from tests.faults import Proxy, speaks
+from tasks.contract import fleet_key
+from tests.faults import HOST, Proxy, speaks
 from tests.processes import wait_for as wait
 
 
@@ -25,11 +30,11 @@ def _host(url):
     return url.split("://")[1]
 
 
-def _values(url, topic):
+def _values(url, topic, partition=0):
     consumer = Consumer({"bootstrap.servers": _host(url), "group.id": "look", "log_level": 0})
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), 20)
-        consumer.assign([TopicPartition(topic, 0, 0)])
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), 20)
+        consumer.assign([TopicPartition(topic, partition, 0)])
         return [message.value() for message in consumer.consume(end, 20)] if end else []
     finally:
         consumer.close()
@@ -163,3 +168,57 @@ def test_a_server_that_ends_while_starting_says_its_last_words(tmp_path):
     redis.ports["redis"] = 99_999
     with pytest.raises(ServerUnavailable, match=r"Redis ended while starting: .*see .*log"):
         redis.start()
+
+
+def test_the_fleet_cools_when_it_is_scaled_and_tells_of_its_instances(clean, wait_for):
+    flat = (Service("web", 2, (Point(0, 160), Point(600, 160))),)
+    with Client.from_url(clean.redis_url) as client, Fleet(clean, flat, period_s=0.05) as fleet:
+        wait_for(lambda: "web" in fleet.seen, 10)
+        assert fleet.seen["web"].cpu == pytest.approx(80, abs=2)
+        client.hset(fleet_key("web"), mapping={"replicas": 4, "generation": 7})
+        wait_for(lambda: fleet.seen["web"].ready == 4, 20)
+        assert fleet.seen["web"].cpu == pytest.approx(40, abs=2)
+    assert fleet.failure is None
+    url = clean.kafka_url
+    samples = [json.loads(value) for p in range(4) for value in _values(url, "metrics", p)]
+    assert len(samples) == fleet.samples
+    assert {sample["host"] for sample in samples} == {"web-01", "web-02", "web-03", "web-04"}
+    reports = [json.loads(value) for p in range(4) for value in _values(url, "instances", p)]
+    found = {(r["wanted"], r["ready"], r["generation"]) for r in reports}
+    assert found == {(2, 2, 0), (4, 2, 7), (4, 4, 7)}
+
+
+def test_the_fleet_says_when_it_cannot_go_on(clean, wait_for):
+    flat = (Service("web", 2, (Point(0, 160), Point(600, 160))),)
+    with Client.from_url(clean.redis_url) as client, Fleet(clean, flat, period_s=0.05) as fleet:
+        wait_for(lambda: "web" in fleet.seen, 10)
+        client.hset(fleet_key("web"), "replicas", "many")
+        wait_for(lambda: fleet.failure, 10)
+    assert isinstance(fleet.failure, ValueError)
+
+
+def test_a_hole_holds_everything_back_until_it_is_healed(redis, wait_for):
+    port = redis.ports["redis"]
+    with Proxy(port) as proxy:
+        assert speaks(proxy.port) == b"+PONG\r\n"
+        proxy.hole()
+        with socket.create_connection((HOST, proxy.port), timeout=5) as peer:
+            peer.sendall(b"PING\r\n")
+            peer.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                peer.recv(16)
+            proxy.heal()
+            peer.settimeout(5)
+            assert peer.recv(16) == b"+PONG\r\n"
+            proxy.cut()
+            with suppress(ConnectionResetError):
+                assert peer.recv(16) == b""
+        assert speaks(proxy.port) == b"+PONG\r\n"
+        wait_for(lambda: proxy.connections == 0, 5)
+
+
+def test_a_delay_is_added_each_way(redis):
+    with Proxy(redis.ports["redis"]) as proxy:
+        proxy.delay(0.3)
+        assert speaks(proxy.port, 0.25) == b""
+        assert speaks(proxy.port, 10) == b"+PONG\r\n"
