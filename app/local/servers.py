@@ -83,9 +83,9 @@ class Servers:
 
     def start(self) -> None:
         """Start ours, side by side, and wait until all serve; if one does not, none is left running."""
-        with ThreadPoolExecutor(max_workers=len(NAMES)) as pool:
-            starts = [pool.submit(server.start) for server in self.own.values()]
         try:
+            with ThreadPoolExecutor(max_workers=len(NAMES)) as pool:
+                starts = [pool.submit(server.start) for server in self.own.values()]
             for started in starts:
                 started.result()
         except BaseException:

@@ -1,5 +1,7 @@
 """Where a server comes from, and what is said when it cannot be had."""
 
+import subprocess
+
 import pytest
 
 from app.local import docker_engine, install, ports, servers
@@ -100,3 +102,25 @@ def test_last_words_are_those_of_this_start(tmp_path):
     log.write_text("old\nnew\nnewest\n")
     assert last_words(log, since=since) == "new / newest"
     assert last_words(tmp_path / "none") == "nothing"
+
+
+def test_installing_is_said_first_and_starts_no_service(monkeypatch):
+    happened = []
+
+    def run(command, **_):
+        happened.append(" ".join(command))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(install.subprocess, "run", run)
+    install.install(["mvn", "java"], happened.append)
+    assert happened[0] == "installing default-jre-headless, maven with apt-get (HEADRACE_INSTALL=no forbids it)"
+    assert happened[1].endswith("update")
+    assert happened[2].endswith("install --no-install-recommends default-jre-headless maven")
+    assert "RUNLEVEL=1" in happened[2]
+
+
+def test_apts_own_words_are_passed_on(monkeypatch):
+    failed = subprocess.CompletedProcess([], 100, "", "reading\nE: Unable to locate package maven\n")
+    monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ServerUnavailable, match="Unable to locate package maven"):
+        install.install(["mvn"], lambda line: None)
