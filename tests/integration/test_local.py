@@ -74,8 +74,9 @@ def test_clients_of_kafka_stay_behind_the_proxy(kafka):
     with Proxy(kafka.ports["proxied"], kafka.ports["proxy"]) as proxy:
         _send(kafka.proxied_url, "proxied", b"through")
         assert _values(kafka.proxied_url, "proxied") == [b"through"]
-        proxy.refuse()
         admin = AdminClient({"bootstrap.servers": _host(kafka.proxied_url), "log_level": 0})
+        assert {broker.port for broker in admin.list_topics(timeout=20).brokers.values()} == {proxy.port}
+        proxy.refuse()
         with pytest.raises(KafkaException):
             admin.list_topics(timeout=1)
         proxy.heal()

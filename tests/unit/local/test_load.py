@@ -50,6 +50,13 @@ def test_fewer_instances_are_gone_at_once_and_stay_gone():
     assert instances.want(2, 5.0) == 2
 
 
+def test_what_was_asked_for_before_a_scale_down_is_forgotten():
+    instances = Instances(4)
+    instances.want(6, 0.0)
+    instances.want(2, 0.5)
+    assert instances.want(6, 5.0) == 2
+
+
 def test_less_asked_for_meanwhile_is_not_overshot():
     instances = Instances(1)
     instances.want(6, 0.0)
