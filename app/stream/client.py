@@ -144,7 +144,7 @@ def read_topic(settings: Settings, topic: str, start: Mapping[int, int], end: Ma
         return
     with _consumer(settings) as consumer:
         consumer.assign([TopicPartition(topic, p, start[p]) for p in left])
-        for message in _messages(consumer, settings):
+        for message in _messages(consumer, settings, TIMEOUT_S):
             error, partition = message.error(), message.partition()
             if partition not in left:
                 continue
@@ -162,12 +162,12 @@ def follow(settings: Settings, topic: str, start: Mapping[int, int]) -> Iterator
     """Records of a topic from `start` on, for ever, each partition in its order."""
     with _consumer(settings) as consumer:
         consumer.assign([TopicPartition(topic, p, offset) for p, offset in start.items()])
-        for message in _messages(consumer, settings, patience_s=None):
+        for message in _messages(consumer, settings, None):
             if message.error() is None:
                 yield _plain(message)
 
 
-def _messages(consumer: Consumer, settings: Settings, patience_s: float | None = TIMEOUT_S) -> Iterator[Any]:
+def _messages(consumer: Consumer, settings: Settings, patience_s: float | None) -> Iterator[Any]:
     """What comes, ends of partitions among it; raises for real errors and after `patience_s` of silence."""
     heard = monotonic()
     while True:
