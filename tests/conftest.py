@@ -44,6 +44,7 @@ class Session:
 def session(tmp_path_factory):
     running = Session(tmp_path_factory.mktemp("servers"))
     yield running
+    fresh.leave_empty(running.all)
     running.all.kill()
 
 

@@ -32,19 +32,17 @@ def refuse_used(servers: Servers) -> None:
         pytest.exit(f"{'; '.join(held)}: the tests would delete that; unset HEADRACE_…_URL or name empty servers", 2)
 
 
+def leave_empty(servers: Servers) -> None:
+    """Leave a server that is not ours as it was: empty."""
+    if "kafka" not in servers.own and "HEADRACE_KAFKA_URL" in servers.env:
+        _delete_topics(_admin(Settings(kafka_url=servers.kafka_url)))
+    if "redis" not in servers.own and "HEADRACE_REDIS_URL" in servers.env:
+        keys(Settings(redis_url=servers.redis_url))
+
+
 def topics(settings: Settings) -> None:
     """Delete every topic and group, and make ours anew."""
-    admin = _admin(settings)
-    names = _names(admin)
-    for future in (admin.delete_topics(names) if names else {}).values():
-        future.result(TIMEOUT_S)
-    deadline = monotonic() + TIMEOUT_S
-    while _names(admin) and monotonic() < deadline:
-        sleep(0.05)
-    groups = [group.group_id for group in admin.list_consumer_groups().result(TIMEOUT_S).valid]
-    for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
-        with suppress(KafkaException):  # a member that was killed is still counted: its offsets went with the topics
-            future.result(TIMEOUT_S)
+    _delete_topics(_admin(settings))
     stream_topics.init(settings, sources=True)
 
 
@@ -65,6 +63,19 @@ def keys(settings: Settings) -> None:
 
 def _admin(settings: Settings) -> AdminClient:
     return AdminClient(settings.librdkafka(log_level=0))
+
+
+def _delete_topics(admin: AdminClient) -> None:
+    names = _names(admin)
+    for future in (admin.delete_topics(names) if names else {}).values():
+        future.result(TIMEOUT_S)
+    deadline = monotonic() + TIMEOUT_S
+    while _names(admin) and monotonic() < deadline:
+        sleep(0.05)
+    groups = [group.group_id for group in admin.list_consumer_groups().result(TIMEOUT_S).valid]
+    for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
+        with suppress(KafkaException):  # a member that was killed is still counted: its offsets went with the topics
+            future.result(TIMEOUT_S)
 
 
 def _names(admin: AdminClient) -> list[str]:

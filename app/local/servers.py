@@ -9,7 +9,7 @@ pretends to be a broker.
 import atexit
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
@@ -135,12 +135,15 @@ def start(
 
 def up(directory: Path, *, say: Say = _print) -> dict[str, str]:
     """Start all three and leave them running after this process; the environment that leads to them."""
-    servers = _servers(directory, NAMES, attached=False, say=say)
+    left = _left(directory)  # ours even where a setting names them: it was set from what `up` printed before
+    more = _servers(directory, [name for name in NAMES if name not in left], attached=False, say=say)
+    servers = Servers(left | more.own, more.given)
     servers.start()
     how = {
         name: "container" if isinstance(server, docker_engine.Container) else "program"
         for name, server in servers.own.items()
     }
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / _STATE).write_text(json.dumps({"how": how, "env": servers.env}, indent=1))
     return servers.env
 
@@ -175,7 +178,7 @@ def _left(directory: Path) -> dict[str, Server]:
     }
 
 
-def _servers(directory: Path, asked: list[str] | tuple[str, ...], *, attached: bool, say: Say) -> Servers:
+def _servers(directory: Path, asked: Sequence[str], *, attached: bool, say: Say) -> Servers:
     settings = Settings()
     directory = directory.absolute()
     own: dict[str, Server] = {}

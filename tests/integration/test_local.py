@@ -129,6 +129,8 @@ def test_a_server_that_is_left_running_is_found_and_ended_by_another_process(tmp
         with Client.from_url(env["HEADRACE_REDIS_URL"]) as client:
             assert client.ping()
         assert servers.up(tmp_path) == env  # a second time changes nothing
+        monkeypatch.setenv("HEADRACE_REDIS_URL", env["HEADRACE_REDIS_URL"])
+        assert servers.up(tmp_path) == env  # nor from a shell that took over what `up` printed
     finally:
         assert servers.down(tmp_path) == ["redis"]
     assert servers.down(tmp_path) == []
