@@ -28,7 +28,7 @@ def is_new(state: State, source: facts.Source) -> bool:
     return True
 
 
-def fold_samples(state: State, pack: facts.Samples) -> dict[str, None]:
+def fold_samples(state: State, pack: facts.Samples) -> list[str]:
     """Take the samples of a pack that are new; the services they are of, in order."""
     source, first = pack.source, pack.source.first
     mark_offset, mark_item = state.marks.get(source.key, (-1, -1))
@@ -37,10 +37,11 @@ def fold_samples(state: State, pack: facts.Samples) -> dict[str, None]:
     while start < end and (first + offsets[start], items[start]) <= (mark_offset, mark_item):
         start += 1
     if start == end:
-        return {}
-    slots = [_slot(state, series) for series in pack.series]
-    late = 0
+        return []
     index = pack.index if start == 0 else pack.index[start:]
+    last = {series: place for place, series in enumerate(index, start)}
+    slots = {series: _slot(state, pack.series[series]) for series in last}
+    late = 0
     for slot, at_ms, value in zip([slots[i] for i in index], times[start:], values[start:], strict=True):
         if slot is None:
             continue
@@ -52,10 +53,16 @@ def fold_samples(state: State, pack: facts.Samples) -> dict[str, None]:
     state.samples += end - start
     state.late += late
     state.marks[source.key] = (first + offsets[-1], items[-1])
-    touched = dict.fromkeys(pack.series[i].service for i in dict.fromkeys(index) if slots[i] is not None)
-    for name in touched:
-        state.services[name].source = f"{source.topic}/{source.partition}/{first + offsets[-1]}"
-    return touched
+    touched: dict[str, int] = {}
+    for series, place in last.items():
+        if slots[series] is not None:
+            name = pack.series[series].service
+            touched[name] = max(place, touched.get(name, 0))
+    for name, place in touched.items():
+        service = state.services[name]
+        service.source = f"{source.topic}/{source.partition}/{first + offsets[place]}"
+        service.heard_ms = state.now_ms
+    return list(touched)
 
 
 def _slot(state: State, series: facts.Series) -> Series | None:
@@ -85,6 +92,7 @@ def series_key(name: str, labels: dict[str, str]) -> str:
 def fold_instances(state: State, seen: facts.Instances) -> None:
     """Believe an observer, unless it has not yet seen the newest scaling that was applied."""
     service = state.services.setdefault(seen.service, Service())
+    service.heard_ms = state.now_ms
     known = service.observed
     if known is None or (seen.generation, seen.at_ms) >= (known.generation, known.at_ms):
         service.observed = Observed(seen.wanted, seen.at_ms, seen.generation)
@@ -95,6 +103,7 @@ def fold_outcome(state: State, outcome: Outcome) -> bool:
     if outcome.action is not Kind.SCALE:
         return False
     service = state.services.setdefault(outcome.service, Service())
+    service.heard_ms = state.now_ms
     known = service.observed
     applied = outcome.status in {Status.DONE, Status.SKIPPED} and outcome.set is not None
     if applied and (known is None or outcome.generation >= known.generation):
@@ -122,7 +131,7 @@ def fold_policies(state: State, policies: facts.PolicySet) -> None:
 
 
 def fold_command(state: State, command: facts.Command) -> None:
-    """Pause or resume the scaling of a service, or of all (`*`)."""
+    """Pause or resume the scaling of a service, or of all (`*`); each pause is ended by its own resume."""
     if command.verb is facts.Verb.PAUSE:
         state.pauses[command.service] = Pause(command.author, command.reason, command.until_ms)
     else:

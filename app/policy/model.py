@@ -14,7 +14,7 @@ from app.policy.durations import Quantity, Seconds
 class Strict(BaseModel):
     """Refuses what it does not know, so that a slip of the pen is told and not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Target(Strict):
@@ -76,6 +76,8 @@ class Metric(Strict):
         other = "pods" if self.type == "Resource" else "resource"
         if getattr(self, mine) is None or getattr(self, other) is not None:
             raise ValueError(f"a metric of type {self.type} needs `{mine}`, and nothing else")
+        if self.pods is not None and self.pods.target.type != "AverageValue":
+            raise ValueError("a metric of type Pods has a target of type AverageValue")
         return self
 
     @property
@@ -95,14 +97,9 @@ class Metric(Strict):
 
 
 class Direction(Strict):
-    """How scaling in one direction behaves.
-
-    `stabilizationWindowSeconds`: the most cautious recommendation of this long counts.
-    `for`: a wish must last this long before it counts at all.
-    """
+    """How scaling in one direction behaves: the most cautious recommendation of this window counts."""
 
     stabilizationWindowSeconds: Annotated[int, Field(ge=0, le=3600)] | None = None  # noqa: N815
-    hold_s: Seconds = Field(0.0, alias="for")
 
 
 class Behavior(Strict):
@@ -110,6 +107,13 @@ class Behavior(Strict):
 
     scaleUp: Direction = Direction()  # noqa: N815
     scaleDown: Direction = Direction()  # noqa: N815
+
+
+class Hold(Strict):
+    """How long a wish must last in each direction before it counts at all."""
+
+    up_s: Seconds = Field(0.0, alias="up")
+    down_s: Seconds = Field(30.0, alias="down")
 
 
 class ScaleSpec(Strict):
@@ -121,6 +125,7 @@ class ScaleSpec(Strict):
     metrics: Annotated[list[Metric], Field(min_length=1)]
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
     behavior: Behavior = Behavior()
+    hold: Hold = Field(Hold(), alias="for")
     every_s: Seconds = Field(1.0, alias="every")
     stale_s: Seconds = Field(300.0, alias="stale")
     driver: str = "simulated"
@@ -142,7 +147,7 @@ class ScaleSpec(Strict):
 
     def hold_ms(self, *, up: bool) -> int:
         """How long a wish in a direction must last."""
-        return round(1000 * (self.behavior.scaleUp if up else self.behavior.scaleDown).hold_s)
+        return round(1000 * (self.hold.up_s if up else self.hold.down_s))
 
 
 class Metadata(Strict):

@@ -90,10 +90,13 @@ def stabilized(spec: ScaleSpec, memory: Memory, wanted: int, current: int, now_m
             least = min(least, replicas)
         if at_ms > down_from:
             most = max(most, replicas)
-    oldest = min(up_from, down_from)
-    memory.recommendations = [one for one in memory.recommendations if one[0] > oldest]
-    if memory.recommendations and memory.recommendations[-1][1] == wanted:
-        memory.recommendations.pop()  # the newer of two equal ones says all that the older did, for longer
+    # an older one that a newer one exceeds can never be the most again, and likewise the least: what is
+    # kept is bounded by the replicas' range, however long the window
+    memory.recommendations = [
+        (at_ms, replicas)
+        for at_ms, replicas in memory.recommendations
+        if (at_ms > down_from and replicas > wanted) or (at_ms > up_from and replicas < wanted)
+    ]
     memory.recommendations.append((now_ms, wanted))
     return max(least, current) if current < least else min(most, current)
 

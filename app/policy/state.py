@@ -14,6 +14,12 @@ from app.policy.facts import PolicyDocument
 RETRY_MS = 15_000
 """Milliseconds after a scaling that failed before the next in its direction: Kubernetes' own period."""
 
+FORGET_MS = 86_400_000
+"""Milliseconds without any word of a service after which it is forgotten: names come and go."""
+
+VERSION = 1
+"""Version of the state's layout. Another one is not read: a state is made again from the journal."""
+
 SERIES_LIMIT = 1000
 """Most series kept for one service; more are refused, counted and said."""
 
@@ -64,7 +70,11 @@ class Memory(msgspec.Struct, array_like=True):
 
 
 class Service(msgspec.Struct, array_like=True):
-    """What is remembered of one service; series by name and labels."""
+    """What is remembered of one service; series by name and labels.
+
+    `source` is where its newest sample came from (topic/partition/offset), `heard_ms` when the
+    last fact about it came.
+    """
 
     series: dict[str, Series] = {}
     observed: Observed | None = None
@@ -75,6 +85,7 @@ class Service(msgspec.Struct, array_like=True):
     source: str = ""
     series_refused: int = 0
     series_told: bool = False
+    heard_ms: int = 0
 
 
 class Pause(msgspec.Struct, array_like=True):
@@ -102,6 +113,7 @@ class State(msgspec.Struct):
     timers: list[tuple[int, str]] = []
     samples: int = 0
     late: int = 0
+    version: int = VERSION
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -119,8 +131,13 @@ def pack(state: State) -> bytes:
 
 
 def unpack(raw: bytes) -> State:
-    """The state in `raw`; raises `msgspec.DecodeError` if it is none of this version."""
-    return _decoder.decode(raw)
+    """The state in `raw`; raises `msgspec.DecodeError` if it is none, or of another version."""
+    state = _decoder.decode(raw)
+    if state.version != VERSION:
+        raise msgspec.DecodeError(
+            f"this is a state of version {state.version} and not {VERSION}; make it again from the journal"
+        )
+    return state
 
 
 def remind(state: State, name: str, service: Service, due_ms: int) -> None:

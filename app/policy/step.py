@@ -39,7 +39,7 @@ def step(state: State, record: facts.Record) -> tuple[State, list[Decision]]:
 def _fold(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
     """Take the fact into the state; the services that it touches."""
     if isinstance(fact, facts.Samples):
-        return list(fold_samples(state, fact))
+        return fold_samples(state, fact)
     if isinstance(fact, facts.Tick):
         state.read_until_ms = max(state.read_until_ms, fact.read_until_ms)
     elif isinstance(fact, facts.Genesis):

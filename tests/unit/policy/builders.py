@@ -34,8 +34,9 @@ spec:
     - type: Resource
       resource: {{name: cpu, target: {{type: Utilization, averageUtilization: {target}}}}}
   behavior:
-    scaleUp: {{for: {up_for}, stabilizationWindowSeconds: {up_window}}}
-    scaleDown: {{for: {down_for}, stabilizationWindowSeconds: {down_window}}}
+    scaleUp: {{stabilizationWindowSeconds: {up_window}}}
+    scaleDown: {{stabilizationWindowSeconds: {down_window}}}
+  for: {{up: {up_for}, down: {down_for}}}
   every: {every}
   stale: {stale}
   notify: "{notify}"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.policy import decision as decisions
-from app.policy.facts import Record, Samples, decode, encode
+from app.policy.facts import Command, Record, Samples, decode, encode
 from app.policy.state import empty, pack, unpack
 from app.policy.step import step
 from tasks.contract import Scale, Status
@@ -135,7 +135,7 @@ def cut_up(fact, sizes):
 
 @given(WALKS)
 @settings(max_examples=25, deadline=None)
-def test_replicas_stay_within_the_limits_and_nothing_is_done_twice_or_while_paused(steps):
+def test_replicas_stay_within_the_limits_and_ids_and_generations_are_new_each_time(steps):
     policies, _ = steps
     made = walk(*steps)
     ids = [one.id for one in made.decisions]
@@ -148,8 +148,42 @@ def test_replicas_stay_within_the_limits_and_nothing_is_done_twice_or_while_paus
         assert one.action.to_replicas != one.action.from_replicas
         assert one.action.generation > generations.get(one.service, 0)
         generations[one.service] = one.action.generation
-        if one.reason in {"ABOVE_TARGET", "BELOW_TARGET"}:  # never without data
+
+
+@given(WALKS)
+@settings(max_examples=25, deadline=None)
+def test_unknown_never_scales(steps):
+    policies, _ = steps
+    made = walk(*steps)
+    stale_ms = 5_000 if policies["stale"] == "5s" else 300_000
+    read_until = read_until_at(made.records)
+    for one in made.decisions:
+        if one.reason in {"ABOVE_TARGET", "BELOW_TARGET"}:
             assert one.evidence["metrics"]
+            assert one.evidence["sample_at_ms"] > read_until[decisions.place_of(one.id)[2]] - stale_ms
+
+
+def read_until_at(records):
+    """Up to when the intake had read, after each record."""
+    found, newest = [], 0
+    for record in records:
+        newest = max(newest, getattr(record.fact, "read_until_ms", 0))
+        found.append(newest)
+    return found
+
+
+@given(WALKS)
+@settings(max_examples=25, deadline=None)
+def test_a_paused_service_has_no_scaling(steps):
+    made = walk(*steps)
+    paused_at, names = [], set()
+    for record in made.records:
+        if isinstance(record.fact, Command):
+            names = names | {record.fact.service} if record.fact.verb == "pause" else names - {record.fact.service}
+        paused_at.append(names)
+    for one in made.decisions:
+        if isinstance(one.action, Scale):
+            assert not paused_at[decisions.place_of(one.id)[2]] & {one.service, "*"}
 
 
 @given(WALKS)

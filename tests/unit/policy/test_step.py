@@ -46,7 +46,7 @@ def test_people_are_told_with_a_decision_of_its_own():
     assert [type(one.action) for one in decided] == [Scale, Notify]
     assert decided[1].action.receiver == "team"
     assert decided[1].evidence["decision"] == decided[0].id
-    assert decided[1].action.title == "web: 3 → 5 replicas"
+    assert decided[1].action.title == "web: 3 → 5 replicas: cpu 90 is above 60"
 
 
 def test_no_second_scaling_in_a_direction_while_one_is_pending():
