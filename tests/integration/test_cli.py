@@ -29,12 +29,10 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def run(clean, monkeypatch):
+def run(clean, headrace_env, monkeypatch):
     """Runs a command against the servers of the session."""
-    monkeypatch.setenv("HEADRACE_KAFKA_URL", clean.kafka_url)
-    monkeypatch.setenv("HEADRACE_RABBITMQ_URL", clean.rabbitmq_url)
-    monkeypatch.setenv("HEADRACE_REDIS_URL", clean.redis_url)
-    monkeypatch.setenv("HEADRACE_PARTITIONS", "4")
+    for name, value in headrace_env.items():
+        monkeypatch.setenv(name, value)
     current.cache_clear()
 
     def run(*arguments):
