@@ -1,0 +1,88 @@
+"""A consumer that no message can stop, and that takes plain JSON jobs for builds.
+
+Celery's own ends the worker on a message without an id or with a body of another shape, and
+acknowledges, that is loses, what it cannot decode. Here all of these are rejected, and RabbitMQ
+moves them to the dead letters.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from time import time_ns
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer as CeleryConsumer
+from vine import promise as vine_promise
+
+from tasks import metrics
+from tasks.contract import EXPIRY_S, Build, Kind, encode, task_name
+
+log = structlog.get_logger()
+
+
+class Consumer(CeleryConsumer):
+    """Celery's consumer, with every bad message rejected."""
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Reject what cannot be decoded; Celery would acknowledge it."""
+        self._reject(message, f"it cannot be decoded: {exc}")
+
+    def on_unknown_message(self, _body: Any, message: Any) -> None:
+        """Reject what is no task."""
+        self._reject(message, "it is no task")
+
+    def on_unknown_task(self, _body: Any, message: Any, exc: Exception) -> None:
+        """Reject a task that this worker does not know."""
+        self._reject(message, f"the task {exc} is not known")
+
+    def on_invalid_task(self, _body: Any, message: Any, exc: Exception) -> None:
+        """Reject a task of a shape that Celery does not know."""
+        self._reject(message, f"it is no proper task: {exc}")
+
+    def create_task_handler(self, promise: Any = vine_promise) -> Callable[[Any], Any]:
+        """Celery's handler, after plain jobs are made tasks, with whatever it raises turned into a reject."""
+        handle = super().create_task_handler(promise)
+
+        def on_message(message: Any) -> Any:
+            try:
+                _plain_job(message)
+                return handle(message)
+            except self.connection_errors:
+                raise
+            except Exception as error:  # noqa: BLE001 - no message may end the worker
+                self._reject(message, f"{type(error).__name__}: {error}")
+                return None
+
+        return on_message
+
+    def _reject(self, message: Any, why: str) -> None:
+        metrics.REJECTED.inc()
+        log.error("message_rejected", why=why, queue=message.delivery_info.get("routing_key"))
+        message.reject_log_error(log, self.connection_errors)
+
+
+def _plain_job(message: Any) -> None:
+    """Make `{"repo": …, "branch": …}` without Celery's headers a build.
+
+    Its `message_id` is the action id, so that a repeat is one build; without one each message is
+    a build of its own.
+    """
+    if not isinstance(message.headers, dict) or "task" in message.headers:
+        return
+    job = json.loads(message.body)
+    if not isinstance(job, dict) or "repo" not in job or "task" in job:
+        return
+    now_ms = time_ns() // 1_000_000
+    build = Build(
+        id=str(message.properties.get("message_id") or uuid.uuid4()),
+        service=str(job["repo"]),
+        decided_at_ms=now_ms,
+        expires_at_ms=now_ms + EXPIRY_S[Kind.BUILD] * 1000,
+        repo=str(job["repo"]),
+        branch=str(job.get("branch", "main")),
+        commit=str(job.get("commit", "")),
+    )
+    message.headers.update({"task": task_name(Kind.BUILD), "id": build.id, "lang": "py", "root_id": build.id})
+    message.body = json.dumps([[json.loads(encode(build))], {}, {}])
+    message.content_type, message.content_encoding = "application/json", "utf-8"

@@ -1,0 +1,139 @@
+"""What was done, in Redis: an action takes effect once, whoever delivers it how often.
+
+A claim is a lease with a token, never a mark that dies with its owner: who finds an expired lease
+takes it over with a higher token, and the old owner's words do not count any more. Each step is
+one script, so one round trip and no moment between; all times are Redis' own. An action that has
+a target (a service to scale) leases that too and claims its generation in the same script: one of
+them at a time, never an older one after a newer.
+
+Keys: `headrace:action:<id>` and `headrace:target:<driver>:<target>`, hashes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from redis import Redis
+
+CLAIM: Final = """
+local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
+local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
+if a[3] and a[3] ~= ARGV[2] then return {'other'} end
+if a[1] == 'done' then return {'done', a[4], redis.call('HINCRBY', KEYS[1], 'repeats', 1)} end
+if a[1] and tonumber(a[2]) > now then return {'wait', tonumber(a[2]) - now} end
+if KEYS[2] then
+  local t = redis.call('HMGET', KEYS[2], 'holder', 'until', 'generation')
+  if t[3] and tonumber(t[3]) > tonumber(ARGV[5]) then return {'older', t[3]} end
+  if t[1] and t[1] ~= ARGV[6] and tonumber(t[2]) > now then return {'wait', tonumber(t[2]) - now} end
+  redis.call('HSET', KEYS[2], 'holder', ARGV[6], 'until', now + ARGV[3], 'generation', ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+end
+local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
+redis.call('HSET', KEYS[1], 'state', a[1] or 'leased', 'owner', ARGV[1], 'hash', ARGV[2], 'until', now + ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'go', token, a[1] == 'started' and 1 or 0, now}
+"""
+
+KEEP: Final = """
+local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
+local a = redis.call('HMGET', KEYS[1], 'token', 'state')
+if a[1] ~= ARGV[1] or a[2] == 'done' then return 0 end
+redis.call('HSET', KEYS[1], 'until', now + ARGV[2])
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'state', 'started') end
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == ARGV[3] then
+  redis.call('HSET', KEYS[2], 'until', now + ARGV[2])
+end
+return 1
+"""
+
+FINISH: Final = """
+local a = redis.call('HMGET', KEYS[1], 'token', 'state', 'outcome')
+if a[2] == 'done' then return a[3] end
+if a[1] ~= ARGV[1] then return false end
+redis.call('HSET', KEYS[1], 'state', 'done', 'outcome', ARGV[2], 'until', 0)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == ARGV[4] then
+  redis.call('HDEL', KEYS[2], 'holder', 'until')
+end
+return ARGV[2]
+"""
+
+
+class Answer(StrEnum):
+    """What the ledger says to a claim."""
+
+    GO = "go"  # it is yours
+    DONE = "done"  # it was done: the outcome is given back
+    WAIT = "wait"  # somebody has it, or its target, for so many ms yet
+    OLDER = "older"  # a newer action on the target was claimed before
+    OTHER = "other"  # another payload had this id first
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An answer. `token` and `started` with GO; `outcome` and `repeats` with DONE; `wait_s` with WAIT.
+
+    `started` says that an owner before this one had begun the effect. `now_ms` is Redis' clock.
+    """
+
+    answer: Answer
+    token: int = 0
+    started: bool = False
+    now_ms: int = 0
+    outcome: bytes = b""
+    repeats: int = 0
+    wait_s: float = 0.0
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is claimed: an action's id and payload hash, and for kinds that have one its target and generation."""
+
+    id: str
+    payload: str
+    target: str = ""
+    generation: int = 0
+
+    @property
+    def keys(self) -> list[str]:
+        """The Redis keys that the scripts work on."""
+        return [f"headrace:action:{self.id}", *([f"headrace:target:{self.target}"] if self.target else [])]
+
+
+class Ledger:
+    """The ledger, for one worker. `owner` names it to people; the token is what counts."""
+
+    def __init__(self, redis: Redis, owner: str, lease_s: float, keep_s: float) -> None:
+        self._owner = owner
+        self._lease_ms = round(lease_s * 1000)
+        self._keep_ms = round(keep_s * 1000)
+        self._claim = redis.register_script(CLAIM)
+        self._keep = redis.register_script(KEEP)
+        self._finish = redis.register_script(FINISH)
+
+    def claim(self, entry: Entry) -> Claim:
+        """Ask for an action; raises `redis.RedisError` if the ledger is away, and then nothing may be done."""
+        leased = (self._owner, entry.payload, self._lease_ms, self._keep_ms)
+        arguments: list[str | int] = [*leased, entry.generation, entry.id]
+        answer, *rest = self._claim(keys=entry.keys, args=arguments)
+        match Answer(answer.decode()):
+            case Answer.GO:
+                return Claim(Answer.GO, token=rest[0], started=bool(rest[1]), now_ms=rest[2])
+            case Answer.DONE:
+                return Claim(Answer.DONE, outcome=rest[0], repeats=rest[1])
+            case Answer.WAIT:
+                return Claim(Answer.WAIT, wait_s=rest[0] / 1000)
+            case Answer.OLDER:
+                return Claim(Answer.OLDER, generation=int(rest[0]))
+        return Claim(Answer.OTHER)
+
+    def keep(self, entry: Entry, token: int, *, started: bool = False) -> bool:
+        """Prolong a lease, and note that the effect begins; False if it is not ours any more."""
+        arguments: list[str | int] = [token, self._lease_ms, entry.id, int(started)]
+        return bool(self._keep(keys=entry.keys, args=arguments))
+
+    def finish(self, entry: Entry, token: int, outcome: bytes) -> bytes | None:
+        """Mark as done; the outcome that counts, or None if the lease is not ours any more."""
+        found = self._finish(keys=entry.keys, args=[token, outcome, self._keep_ms, entry.id])
+        return None if found is None else bytes(found)

@@ -1,0 +1,117 @@
+"""The Celery application: what `celery -A tasks worker` runs.
+
+Builds the application, its queues and one task for each kind of action; the work is
+`tasks.action`. Everything a task needs is made in the worker's own process, on first use.
+"""
+
+import os
+import socket
+from functools import cache, partial
+from typing import Any
+
+from celery import Celery, Task, signals
+from celery.exceptions import Reject
+from kombu import Exchange, Queue
+from redis import Redis
+
+from tasks import log as logs
+from tasks import metrics
+from tasks.action import Runner, UnreadableError, decoded
+from tasks.actions.build import build
+from tasks.actions.notify import notify
+from tasks.actions.scale import scale
+from tasks.clients.command import CommandBuilder
+from tasks.clients.receivers import AppriseReceivers
+from tasks.clients.simulated import SimulatedFleet
+from tasks.contract import EXCHANGE, QUEUES, Kind, Status, task_name
+from tasks.ledger import Ledger
+from tasks.outcomes import Outcomes
+from tasks.settings import Settings, settings
+
+CONFIG: dict[str, Any] = {
+    "task_acks_late": True,  # acknowledged when the outcome is on Kafka
+    "task_reject_on_worker_lost": True,  # a killed child's message comes again instead of being acknowledged
+    "task_acks_on_failure": False,  # what fails in spite of everything is dead-lettered, not lost
+    "worker_prefetch_multiplier": 1,  # a message that waits behind a poisonous one must not share its fate
+    "worker_cancel_long_running_tasks_on_connection_loss": True,  # else the copy runs beside the original
+    "broker_heartbeat": 10,  # a dead link is noticed in 20 s instead of 4 minutes
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,  # RabbitMQ may be away longer than a hundred tries
+    "broker_channel_error_retry": True,  # a task over RabbitMQ's consumer timeout must not end the worker
+    "worker_consumer": "tasks.consumer:Consumer",
+    "worker_enable_remote_control": False,  # its exclusive queue locks out a restarted worker; and nobody asks it
+    "worker_send_task_events": False,
+    "worker_hijack_root_logger": False,  # our formatter stays
+    "worker_redirect_stdouts": False,
+    "worker_proc_alive_timeout": 30,  # 4 s is short on a busy machine
+    "task_create_missing_queues": False,  # a typo must not make a queue that nobody reads
+    "task_ignore_result": True,  # outcomes are on Kafka
+    "task_serializer": "json",
+    "accept_content": ["json"],
+}
+
+
+def build_app(config: Settings) -> Celery:
+    """The application for some settings; RabbitMQ's address is theirs, whatever Celery finds elsewhere."""
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        os.environ.pop(name, None)  # they would win over the address given here
+    made = Celery("tasks", broker=config.rabbitmq_url, set_as_current=False)
+    exchange = Exchange(EXCHANGE, type="topic", no_declare=True)
+    made.conf.update(CONFIG)
+    # the argument tells Celery that per-channel prefetch is refused; the queues are made by `headrace queues init`
+    quorum = {"x-queue-type": "quorum"}
+    made.conf.task_queues = [Queue(q, exchange, no_declare=True, queue_arguments=quorum) for q in QUEUES.values()]
+    made.conf.task_default_queue = QUEUES[Kind.SCALE]
+    for kind in Kind:
+        made.task(_do, name=task_name(kind))
+    return made
+
+
+def _do(argument: Any) -> str:
+    """Do the action in a message; what it ended as. A message that is no action is dead-lettered."""
+    try:
+        action = decoded(argument)
+    except UnreadableError as why:
+        metrics.REJECTED.inc()
+        raise Reject(str(why), requeue=False) from None
+    outcome = runner().run(action)
+    if outcome.status is Status.DEAD:
+        raise Reject(outcome.detail, requeue=False)
+    return outcome.status.value
+
+
+@cache
+def runner() -> Runner:
+    """What this process does actions with."""
+    config = settings()
+    redis = Redis.from_url(config.redis_url, socket_timeout=5, socket_connect_timeout=5, retry_on_timeout=False)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    builder = CommandBuilder(config.build_command, config.build_dir, config.build_s)
+    return Runner(
+        acts={
+            Kind.SCALE: partial(scale, fleets={"simulated": SimulatedFleet(redis)}),
+            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(config.receivers_file)),
+            Kind.BUILD: partial(build, builder=builder),
+        },
+        ledger=Ledger(redis, worker, config.lease_s, config.ledger_days * 86_400),
+        outcomes=Outcomes(config),
+        worker=worker,
+        lease_s=config.lease_s,
+        patience_s=config.patience_s,
+    )
+
+
+@signals.setup_logging.connect
+def _logging(**_: Any) -> None:
+    logs.setup(settings())
+
+
+@signals.worker_init.connect
+def _serve(**_: Any) -> None:
+    if settings().worker_metrics_port:
+        metrics.serve(settings().worker_metrics_port)
+
+
+celery_app = build_app(settings())
+
+__all__ = ["Task", "build_app", "celery_app", "runner"]

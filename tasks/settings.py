@@ -1,0 +1,72 @@
+"""Settings of the workers; the only module of `tasks` that reads the environment.
+
+Every name is the field's in capitals with the prefix `HEADRACE_`. Celery's own variables, such as
+`CELERY_BROKER_URL`, change nothing.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where the servers are, and how long things may take."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
+
+    rabbitmq_url: str = Field(
+        "amqp://guest:guest@127.0.0.1:5672//", description="RabbitMQ, as `amqp://user:password@host:port/vhost`."
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the ledger; give it append-only files.")
+    kafka_url: str = Field(
+        "kafka://127.0.0.1:9092",
+        description="Kafka for the outcomes. Set to nothing, the ledger alone remembers what was done.",
+    )
+    kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
+    kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates.")
+
+    lease_s: float = Field(15.0, ge=2, description="Seconds after which the action of a dead worker is taken over.")
+    ledger_days: float = Field(
+        15.0, gt=0, description="Days an action is remembered: longer than the journal and any redrive."
+    )
+    patience_s: float = Field(
+        600.0, gt=0, description="Longest an action is tried again while its target is away, if it does not expire."
+    )
+    receivers_file: Path | None = Field(
+        None, description="TOML file of receivers: a table `[receivers]` of name = apprise URL or list of them."
+    )
+    build_command: str = Field(
+        "", description="Command of a build, in its own directory, with repo, branch and commit in the environment."
+    )
+    build_dir: Path = Field(Path(".headrace/builds"), description="Where builds have their directories and logs.")
+    build_s: float = Field(1200.0, gt=0, le=1500, description="Longest a build may take; RabbitMQ gives up at 1800.")
+
+    log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")
+
+    def librdkafka(self) -> dict[str, str | int | float | bool]:
+        """A librdkafka configuration that reaches Kafka; empty without one."""
+        if not self.kafka_url:
+            return {}
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.kafka_url.split("://", 1)[-1].rstrip("/")
+        }
+        if self.kafka_username:
+            config |= {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": self.kafka_username,
+                "sasl.password": self.kafka_password.get_secret_value(),
+            }
+            if self.kafka_ca_file:
+                config["ssl.ca.location"] = str(self.kafka_ca_file)
+        return config
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
