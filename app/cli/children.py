@@ -5,6 +5,7 @@ asked to end exactly once. It never looks at what the children do. A child that 
 again after a pause that grows while it keeps dying. If we are killed, the guard ends them.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env=os.environ | _environment(),
             start_new_session=True,
         )
         self._started_s = self._clock()
@@ -84,6 +86,14 @@ class Child:
         if self.process is not None:
             guard.send(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What children are told: to write each line at once, and for people where we write to a terminal."""
+    told = {"PYTHONUNBUFFERED": "1"}
+    if sys.stdout.isatty() and "HEADRACE_LOG_JSON" not in os.environ:
+        told["HEADRACE_LOG_JSON"] = "false"
+    return told
 
 
 class Children:

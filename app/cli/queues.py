@@ -12,8 +12,7 @@ queues = typer.Typer(help="Make and check the queues.", no_args_is_help=True, ri
 @queues.command()
 def init() -> None:
     """Make the exchanges, queues and bindings that are missing, and set their policies."""
-    for sentence in topology.init(settings()):
-        typer.echo(sentence)
+    typer.echo(f"declared: {', '.join(topology.init(settings()))}")
 
 
 @queues.command()

@@ -42,7 +42,7 @@ def _init(config: Settings) -> Iterator[str]:
     if config.rabbitmq_url:
         from app.queue import topology
 
-        yield from topology.init(config)
+        yield f"declared on RabbitMQ: {', '.join(topology.init(config))}"
 
 
 def _commands(config: Settings, workers: int) -> Iterator[tuple[str, list[str]]]:

@@ -17,6 +17,9 @@ from app.settings import Settings
 REACH_S: Final = 8.0
 """Longest wait for a broker's first answer."""
 
+SLICE_S: Final = 2.0
+"""Time to come up after which a broker that refuses is taken at its word."""
+
 TIMEOUT_S: Final = 20.0
 """Longest wait for any other answer; a read that stands still for as long is given up."""
 
@@ -52,12 +55,22 @@ def reach(settings: Settings, timeout_s: float = REACH_S) -> dict[str, int]:
     """The topics there are, each with its partitions; raises KafkaUnavailable with the broker's own reason."""
     reasons: list[KafkaError] = []
     admin = AdminClient(settings.librdkafka(log_level=0) | {"error_cb": reasons.append, "logger": _silent()})
-    try:
-        metadata = admin.list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        admin.poll(0)
-        raise KafkaUnavailable(_sentence(settings, reasons, error.args[0])) from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+    deadline = monotonic() + timeout_s
+    while True:
+        try:
+            metadata = admin.list_topics(timeout=min(SLICE_S, timeout_s))
+        except KafkaException as error:
+            admin.poll(0)
+            if _hopeless(reasons) or monotonic() >= deadline:
+                raise KafkaUnavailable(_sentence(settings, reasons, error.args[0])) from error
+        else:
+            return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+
+def _hopeless(reasons: list[KafkaError]) -> bool:
+    """Whether every broker has refused already, so that waiting for the rest of the time is no use."""
+    final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001
+    return any(one.code() in final for one in reasons)
 
 
 def _silent() -> Any:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -141,29 +142,29 @@ class Past:
 
     def __init__(self, settings):
         self.settings = settings
-        low, end = client.borders(settings, JOURNAL)
+        _, end = client.borders(settings, JOURNAL)
         self.states = {p: empty(p) for p in end}
         self.decisions = []
-        for message in client.read_topic(settings, JOURNAL, low, end):
-            self.take(message)
+        self.take(dict.fromkeys(end, 0))
 
-    def take(self, message):
-        record = Record(message.partition, message.offset, message.timestamp_ms, decode(message.value))
-        self.states[message.partition], decided = step(self.states[message.partition], record)
-        self.decisions += decided
-        outgoing = [
-            client.Outgoing(DECISIONS, decisions.encode(one), one.service.encode(), message.partition)
-            for one in decided
-        ]
-        if outgoing:
-            client.send(self.settings, outgoing)
-
-    def write(self, fact, partition):
+    def take(self, start):
+        """Decide about the facts from `start` on, and write the decisions."""
+        outgoing = []
         _, end = client.borders(self.settings, JOURNAL)
-        client.send(self.settings, [client.Outgoing(JOURNAL, encode(fact), partition=partition)])
-        reached = {partition: end[partition]}
-        for message in client.read_topic(self.settings, JOURNAL, reached, {partition: end[partition] + 1}):
-            self.take(message)
+        for message in client.read_topic(self.settings, JOURNAL, start, end):
+            record = Record(message.partition, message.offset, message.timestamp_ms, decode(message.value))
+            self.states[message.partition], decided = step(self.states[message.partition], record)
+            self.decisions += decided
+            outgoing += [
+                client.Outgoing(DECISIONS, decisions.encode(one), one.service.encode(), message.partition)
+                for one in decided
+            ]
+        client.send(self.settings, outgoing)
+
+    def write(self, partition, *facts):
+        _, end = client.borders(self.settings, JOURNAL)
+        client.send(self.settings, [client.Outgoing(JOURNAL, encode(one), partition=partition) for one in facts])
+        self.take({partition: end[partition]})
 
     def commit(self):
         from confluent_kafka import Consumer, TopicPartition
@@ -189,9 +190,7 @@ def past(clean):
     for one in range(4):
         facts.instances(3)
         facts.samples(*([92, 95, 90] if one % 2 else [60, 61, 59]))
-    for record in facts.records:
-        if not isinstance(record.fact, Genesis):
-            made.write(record.fact, partition)
+    made.write(partition, *(record.fact for record in facts.records if not isinstance(record.fact, Genesis)))
     made.commit()
     made.partition = partition
     return made
@@ -228,7 +227,7 @@ def test_repeats_after_a_crash_are_counted_and_a_change_is_found(run, clean, pas
 
 def test_facts_that_the_auto_scaler_has_not_committed_are_left_out(run, past):
     count = len(past.decisions)
-    past.write(PolicySet(Journal().source("later"), "f", [], "bob", "none", 1), past.partition)
+    past.write(past.partition, PolicySet(Journal().source("later"), "f", [], "bob", "none", 1))
     result = run("replay")
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{count} decisions, equal\n"
@@ -240,7 +239,7 @@ def test_a_replay_from_a_moment_starts_at_the_snapshot_before(run, clean, past):
     time.sleep(0.05)
     from_ms = time.time_ns() // 1_000_000
     before = len(past.decisions)
-    past.write(PolicySet(Journal().source("later"), "f", [], "bob", "none", 1), past.partition)
+    past.write(past.partition, PolicySet(Journal().source("later"), "f", [], "bob", "none", 1))
     past.commit()
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(from_ms / 1000)) + f".{from_ms % 1000:03d}"
     for partition in range(4):
@@ -357,3 +356,17 @@ def test_an_unreachable_broker_is_one_sentence(run, monkeypatch):
         assert result.exit_code == 1
         assert result.stderr.startswith("headrace: Kafka does not answer at 127.0.0.1:1")
         assert result.stderr.count("\n") == 1
+
+
+def test_up_runs_everything_and_ends_it_on_a_signal(run, processes, headrace_env, wait_for):
+    running = processes.start(["headrace", "up", "--workers", "1"], headrace_env)
+    wait_for(lambda: "worker-1" in running.text and "ready." in running.text, 90, "a worker that is ready")
+    pids = [int(pid) for pid in re.findall(r"started, process (\d+)", running.text)]
+    assert len(pids) == 2
+    wait_for(
+        lambda: run("journal", "cat", "--kind", "tick", "--from", "-1m").stdout, 90, "an intake that tells the time"
+    )
+    running.process.child.terminate()
+    wait_for(lambda: not running.alive, 60, "the end")
+    assert running.code == 0, running.text[-2000:]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
