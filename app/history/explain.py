@@ -155,6 +155,10 @@ def _outvoted(decision: Decision, _: ScaleSpec | None) -> list[str]:
     return [f"another policy wants {decision.evidence.get('highest')} replicas; the highest wish is done"]
 
 
+def _counting(_: Decision, __: ScaleSpec | None) -> list[str]:
+    return ["an observer that reports the wanted replicas on the topic of instances ends the counting at once"]
+
+
 def _no_data(_: Decision, spec: ScaleSpec | None) -> list[str]:
     fresh = f" younger than {spec.stale_s:g} s" if spec else ""
     return [f"a sample{fresh} of every metric of the policy is needed to scale down, of one to scale up"]
@@ -190,6 +194,7 @@ _ANSWERS: Final[dict[Reason, Callable[[Decision, ScaleSpec | None], list[str]]]]
     Reason.SCALE_PENDING: _pending,
     Reason.BACKING_OFF: _pending,
     Reason.OUTVOTED: _outvoted,
+    Reason.COUNTING: _counting,
     Reason.NO_DATA: _no_data,
     Reason.PAUSED: _paused,
     Reason.POLICIES_CHANGED: _by_people,

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SCALE_PENDING = "SCALE_PENDING"
     BACKING_OFF = "BACKING_OFF"
     OUTVOTED = "OUTVOTED"
+    COUNTING = "COUNTING"
     NO_DATA = "NO_DATA"
     PAUSED = "PAUSED"
     POLICIES_CHANGED = "POLICIES_CHANGED"
@@ -51,6 +52,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.SCALE_PENDING: "a scale in this direction is under way and its outcome is not known yet",
     Reason.BACKING_OFF: "the last scale in this direction failed a moment ago, and the next try waits",
     Reason.OUTVOTED: "another policy for this service wants more replicas",
+    Reason.COUNTING: "nobody says how many replicas there are, so those that report are being counted",
     Reason.NO_DATA: "there is no fresh sample of the metric, and unknown never scales",
     Reason.PAUSED: "somebody paused scaling of this service",
     Reason.POLICIES_CHANGED: "the policies in force were replaced",

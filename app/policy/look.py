@@ -5,12 +5,15 @@ policy (a pause, a pending scaling, another policy) is `app.policy.settle`'s.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.policy.decision import Reason
 from app.policy.model import ScalePolicy
 from app.policy.scale import Wish, clamped, held, stabilized, wish_of
 from app.policy.state import Memory, Service, State
+
+COUNT_MS: Final = 10_000
+"""Milliseconds in which those that report are counted, where no observer says how many replicas there are."""
 
 
 @dataclass
@@ -38,7 +41,9 @@ def look_at(state: State, service: Service, policy: ScalePolicy) -> Look:
         memory.first_looked_ms = state.now_ms
     evidence: dict[str, Any] = {"current": current, "source": service.source}
     look = Look(policy, memory, current, current, Reason.WITHIN_TOLERANCE, evidence)
-    if current == 0:
+    if service.observed is None and state.now_ms - memory.first_looked_ms < COUNT_MS:
+        look.reason = Reason.COUNTING
+    elif current == 0:
         # nothing is known of it, or somebody put it to zero: either way it is left alone
         look.reason = Reason.NO_DATA
     elif not spec.minReplicas <= current <= spec.maxReplicas:

@@ -17,7 +17,12 @@ SET: Final = """
 local s = redis.call('HMGET', KEYS[1], 'replicas', 'generation')
 local found = tonumber(s[1] or ARGV[1])
 if s[2] and tonumber(s[2]) > tonumber(ARGV[3]) then return {'older', tonumber(s[2])} end
-if s[2] == ARGV[3] then return {'again', found} end
+if s[2] == ARGV[3] then return {'set', found} end
+local up = tonumber(ARGV[2]) > tonumber(ARGV[1])
+if found == tonumber(ARGV[2]) or (up and found > tonumber(ARGV[2])) or (not up and found < tonumber(ARGV[2])) then
+  redis.call('HSET', KEYS[1], 'generation', ARGV[3])
+  return {'there', found}
+end
 redis.call('HSET', KEYS[1], 'replicas', ARGV[2], 'generation', ARGV[3])
 redis.call('RPUSH', KEYS[2], ARGV[4])
 return {'set', found}
@@ -25,7 +30,11 @@ return {'set', found}
 
 
 class SimulatedFleet:
-    """Scales simulated services; one script checks the generation, sets and notes the effect."""
+    """Scales simulated services; one script checks the generation, sets and notes the effect.
+
+    A scale-up never lowers and a scale-down never raises what it finds: if somebody else has gone
+    further in the same direction, that stands.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -44,7 +53,7 @@ class SimulatedFleet:
             raise TemporaryError(f"the simulated fleet's Redis is away: {error}") from error
         if said == b"older":
             raise ConflictError(f"generation {number} was applied before")
-        return number, action.to_replicas
+        return number, number if said == b"there" else action.to_replicas
 
     def _be_slow(self, key: str) -> None:
         """Take as long as a real provider might, where the service asks for it."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from app.policy.facts import Samples, Series
-from app.policy.state import FORGET_MS, empty, pack, unpack
+from app.policy.state import FORGET_MS, Observed, Service, empty, pack, unpack
 from tests.unit.policy.builders import Journal, policy, reasons, scales
 
 
@@ -28,6 +28,7 @@ def test_a_state_of_another_version_is_not_read():
 def test_evidence_names_the_record_of_the_services_own_newest_sample():
     made = journal(policy(service="*"))
     made.instances(1, service="web")
+    made.instances(1, service="api")
     source = made.source("metrics", 3)
     series = [Series("web", "cpu", {"host": "web-0"}), Series("api", "cpu", {"host": "api-0"})]
     times = [made.at_ms, made.at_ms - 500, made.at_ms]
@@ -53,8 +54,12 @@ def test_series_without_labels_are_one_instance():
     )
     made = journal(both)
     series = [Series("web", "cpu", {}), Series("web", "rps", {})]
-    pack_ = Samples(made.source("metrics", 2), series, [0, 1], [made.at_ms] * 2, [60.0, 200.0], [0, 1], [0, 0])
-    assert scales(made.add(pack_)) == [(1, 2)]
+    decided = []
+    for after_s in (0, 10):
+        at_ms = [made.at_ms + after_s * 1000] * 2
+        pack_ = Samples(made.source("metrics", 2), series, [0, 1], at_ms, [60.0, 200.0], [0, 1], [0, 0])
+        decided += made.add(pack_, after_s)
+    assert scales(decided) == [(1, 2)]
 
 
 def test_a_silent_service_is_forgotten_after_a_day_and_one_that_reports_is_not():
@@ -79,6 +84,7 @@ def test_a_service_that_comes_back_after_silence_says_so_once():
 def test_a_policy_on_trial_outvotes_nobody_even_when_it_is_asked_less_often():
     trial = policy("trial", target=6, mode="shadow", every="60s")
     made = journal(policy("real", every="0s"), trial)
+    made.state.services["web"] = Service(observed=Observed(4, made.at_ms, 0), heard_ms=made.at_ms)
     decided = made.samples(20, 20, 20, 20)
     assert [(one.policy, one.shadow, *scales([one])) for one in decided] == [
         ("real", False, (4, 2)),

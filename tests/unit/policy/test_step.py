@@ -211,7 +211,10 @@ def test_a_policy_that_is_off_and_services_of_no_policy_are_left_alone():
 
 
 def test_without_an_observer_the_instances_that_report_are_the_replicas():
-    assert scales(journal().samples(90, 90, 90)) == [(3, 5)]
+    made = journal()
+    assert reasons(made.samples(90)) == ["COUNTING"]  # the first to report is not all there are
+    assert made.samples(90, 90, 90, after_s=9) == []
+    assert scales(made.samples(90, 90, 90, after_s=1)) == [(3, 5)]
 
 
 def test_a_sample_older_than_the_newest_is_counted_as_late():
