@@ -50,18 +50,13 @@ def wish_of(metric: Metric, series: list[Series], current: int, tolerance: float
         corrected = (total + assumed * missing) / (count + missing) / target
         if within(corrected, tolerance) or (corrected > 1) != (ratio > 1):
             return Wish(metric.name, value, target, ratio, count, current)
-        return Wish(metric.name, value, target, ratio, count, _settled(ceil(corrected * current), current, ratio))
-    return Wish(metric.name, value, target, ratio, count, _settled(ceil(ratio * count), current, ratio))
+        return Wish(metric.name, value, target, ratio, count, ceil(corrected * current))
+    return Wish(metric.name, value, target, ratio, count, ceil(ratio * count))
 
 
 def within(ratio: float, tolerance: float) -> bool:
     """Whether a ratio is close enough to 1; both borders are inside."""
     return 1.0 - tolerance <= ratio <= 1.0 + tolerance
-
-
-def _settled(wanted: int, current: int, ratio: float) -> int:
-    """Never down on a metric above its target, never up on one below."""
-    return max(wanted, current) if ratio > 1 else min(wanted, current)
 
 
 def held(spec: ScaleSpec, memory: Memory, wanted: int, current: int, now_ms: int) -> int:
