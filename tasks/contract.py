@@ -165,6 +165,16 @@ def routing_key(kind: Kind, service: str) -> str:
     return f"action.{kind.value}.{service}"
 
 
+def action_key(action_id: str) -> str:
+    """Redis hash of an action in the ledger: `state`, `owner` (host:pid), `token`, `outcome`."""
+    return f"headrace:action:{action_id}"
+
+
+def target_key(target: str) -> str:
+    """Redis hash of what one action at a time may change: `holder` (an action id), `generation`."""
+    return f"headrace:target:{target}"
+
+
 def fleet_key(service: str) -> str:
-    """Redis hash of a simulated service: `replicas`, `generation`, `resource_version`."""
+    """Redis hash of a simulated service: `replicas`, `generation`, `delay_ms`; its effects are listed in `…:log`."""
     return f"headrace:fleet:{service}"

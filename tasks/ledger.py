@@ -15,6 +15,8 @@ from typing import Final
 
 from redis import Redis
 
+from tasks.contract import action_key, target_key
+
 CLAIM: Final = """
 local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
 local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
@@ -98,7 +100,7 @@ class Entry:
     @property
     def keys(self) -> list[str]:
         """The Redis keys that the scripts work on."""
-        return [f"headrace:action:{self.id}", *([f"headrace:target:{self.target}"] if self.target else [])]
+        return [action_key(self.id), *([target_key(self.target)] if self.target else [])]
 
 
 class Ledger:

@@ -217,7 +217,7 @@ def _begin(settings: Settings, partitions: int) -> None:
             f"topic {JOURNAL} was begun by another run that did not finish (partitions {empty} are empty); "
             "delete it and run `headrace topics init` again"
         )
-    producer = Producer(settings.librdkafka() | {"acks": "all", "enable.idempotence": True})
+    producer = Producer(settings.librdkafka(log_level=0) | {"acks": "all", "enable.idempotence": True})
     value = encode(Genesis(uuid4().hex[:12], partitions, LAYOUT))
     for partition in empty:
         producer.produce(JOURNAL, value, partition=partition)
