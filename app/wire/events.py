@@ -1,21 +1,23 @@
-"""Deploys and changes: plain JSON, CDEvents, and CDEvents within CloudEvents.
+"""Deploys and changes: plain JSON, CDEvents, and either of them within a CloudEvent.
 
     {"type": "deployed", "service": "web", "version": "1.4.2", "environment": "prod", "who": "ann"}
     {"type": "config_changed", "service": "web", "what": "timeout 5s", "who": "ann"}
     {"context": {"type": "dev.cdevents.service.deployed.0.2.0", …}, "subject": {…}}
     {"specversion": "1.0", "type": "dev.cdevents.…", "data": {"context": …, "subject": …}}
+    {"specversion": "1.0", "type": "deployed", "time": "…", "data": {"service": "web"}}
 
 A CDEvents type is matched without its version. An unknown type is refused, never ignored.
+`read` calls it.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from app.policy.facts import Change, Deploy, Phase, Source
-from app.wire.metrics import TIMES
+from app.wire.fields import NAME_BYTES, at_ms, decoded, needed, text, time_of, what
 from app.wire.rules import Raw, Rules, UnreadableError
-from app.wire.times import milliseconds
 
 PHASES: Final = {
     "deploy_started": Phase.STARTED,
@@ -41,71 +43,60 @@ _decoder = msgspec.json.Decoder()
 
 def event(raw: Raw, source: Source, rules: Rules) -> Deploy | Change:
     """The fact in a record, or UnreadableError."""
-    assert raw.value is not None
-    try:
-        message = _decoder.decode(raw.value)
-    except msgspec.DecodeError as error:
-        raise UnreadableError(f"the message is not JSON: {error}") from None
+    message = decoded(_decoder, raw)
     if not isinstance(message, dict):
-        raise UnreadableError("an event must be a JSON object")
-    if "specversion" in message and isinstance(message.get("data"), dict):
-        message = message["data"]
+        raise UnreadableError(f"an event must be a JSON object, not {what(message)}")
+    if "specversion" in message:
+        message = _unwrapped(message)
     if isinstance(message.get("context"), dict):
         return _cdevent(message, raw, source, rules)
-    kind = message.get("type")
-    at_ms = _time(next((message[name] for name in TIMES if name in message), None), raw, rules)
-    service = _needed(message, "service")
-    if kind in CHANGES:
-        return Change(source, service, _needed(message, "what"), at_ms, _text(message, "who"), _text(message, "link"))
-    if kind not in PHASES:
+    kind = needed(message, "type")
+    if kind not in PHASES and kind not in CHANGES:
         raise UnreadableError(
             f"the event's type {kind!r} is not known; known are {', '.join(sorted({*PHASES, *CHANGES}))}"
         )
+    service = needed(message, "service", NAME_BYTES)
+    at = at_ms(time_of(message), raw, rules)
+    if kind in CHANGES:
+        return Change(source, service, needed(message, "what"), at, text(message, "who"), text(message, "link"))
     return Deploy(
-        source, service, PHASES[kind], at_ms, _text(message, "environment"), _text(message, "version"),
-        _text(message, "who"), _text(message, "link"),
+        source, service, PHASES[kind], at, text(message, "environment", NAME_BYTES), text(message, "version"),
+        text(message, "who"), text(message, "link"),
     )  # fmt: skip
 
 
-def _cdevent(message: dict[str, Any], raw: Raw, source: Source, rules: Rules) -> Deploy:
+def _unwrapped(envelope: dict[str, Any]) -> dict[str, Any]:
+    """The event within a CloudEvent; its type and time are the envelope's where it has none itself."""
+    data = envelope.get("data")
+    if not isinstance(data, dict):
+        raise UnreadableError(f"the 'data' of a CloudEvent must be a JSON object, not {what(data)}")
+    time = {"time": envelope["time"]} if "time" in envelope and time_of(data) is None else {}
+    return {"type": envelope.get("type", ""), **data, **time}
+
+
+def _cdevent(message: Mapping[str, Any], raw: Raw, source: Source, rules: Rules) -> Deploy:
     context = message["context"]
-    subject = message.get("subject")
-    kind = context.get("type")
-    parts = kind.split(".") if isinstance(kind, str) else []
+    kind = needed(context, "type")
+    parts = kind.split(".")
     phase = CDEVENTS.get(".".join(parts[2:4])) if parts[:2] == ["dev", "cdevents"] else None
-    if phase is None or not isinstance(subject, dict):
+    if phase is None:
         raise UnreadableError(f"the CDEvents type {kind!r} is not known; known are {', '.join(CDEVENTS)}")
-    content = subject.get("content")
-    content = content if isinstance(content, dict) else {}
-    environment = content.get("environment")
+    subject = _object(message, "subject")
+    content = _object(subject, "content")
     return Deploy(
         source,
-        _needed(subject, "id"),
+        needed(subject, "id", NAME_BYTES),
         phase,
-        _time(context.get("timestamp"), raw, rules),
-        _text(environment, "id") if isinstance(environment, dict) else "",
-        _text(content, "artifactId"),
+        at_ms(context.get("timestamp"), raw, rules),
+        text(_object(content, "environment"), "id", NAME_BYTES),
+        text(content, "artifactId"),
         "",
-        _text(context, "source"),
+        text(context, "source"),
     )
 
 
-def _time(given: object, raw: Raw, rules: Rules) -> int:
-    at_ms = raw.timestamp_ms if given is None else milliseconds(given)
-    if at_ms > rules.now_ms + rules.future_ms:
-        raise UnreadableError(f"the event is {(at_ms - rules.now_ms) / 1000:.0f} s ahead of the clock")
-    return at_ms
-
-
-def _text(message: dict[str, Any], name: str) -> str:
-    value = message.get(name, "")
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name!r} is not a text")
-    return value
-
-
-def _needed(message: dict[str, Any], name: str) -> str:
-    value = _text(message, name)
-    if not value:
-        raise UnreadableError(f"the event has no {name!r}")
+def _object(message: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = message.get(field, {})
+    if not isinstance(value, dict):
+        raise UnreadableError(f"{field!r} is {what(value)}, not an object")
     return value

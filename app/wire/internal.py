@@ -3,17 +3,20 @@
 instances  {"service": "web", "wanted": 3, "ready": 2, "generation": 17, "at": 1700000000000}
 control    {"kind": "policy_set", …} and {"kind": "command", …} as in app/policy/facts.py, without source
 outcomes   tasks.contract.Outcome
+
+`read` calls it, and the command line encodes the control messages. What is written here by others
+is checked as strictly as the users' topics: anybody may write to a topic.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
 from app.policy.facts import Command, Instances, PolicyDocument, PolicySet, Reported, Source, Verb
 from app.policy.files import document_of, fingerprint
+from app.wire.fields import LARGEST_COUNT, NAME_BYTES, at_ms, count, decoded, within
 from app.wire.rules import Raw, Rules, UnreadableError
-from app.wire.times import milliseconds
 from tasks.contract import Outcome
 
 
@@ -35,7 +38,7 @@ class PolicySetMessage(msgspec.Struct, frozen=True, tag="policy_set", tag_field=
 
 
 class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """What `headrace pause` and `resume` write."""
+    """What `headrace pause` and `resume` write. `until_ms` 0 means until somebody resumes."""
 
     verb: Verb
     service: str
@@ -47,8 +50,6 @@ class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind
 
 ControlMessage = PolicySetMessage | CommandMessage
 
-T = TypeVar("T")
-
 _instances = msgspec.json.Decoder(_Instances)
 _control: msgspec.json.Decoder[ControlMessage] = msgspec.json.Decoder(ControlMessage)
 _outcome = msgspec.json.Decoder(Outcome)
@@ -56,22 +57,26 @@ _outcome = msgspec.json.Decoder(Outcome)
 
 def instances(raw: Raw, source: Source, rules: Rules) -> Instances:
     """What an observer says, or UnreadableError."""
-    found = _decoded(_instances, raw)
-    if not found.service or found.wanted < 0 or found.ready < 0:
-        raise UnreadableError("instances need a service and counts that are not negative")
-    at_ms = raw.timestamp_ms if found.at is None else milliseconds(found.at)
-    if at_ms > rules.now_ms + rules.future_ms:
-        raise UnreadableError(f"the observation is {(at_ms - rules.now_ms) / 1000:.0f} s ahead of the clock")
-    return Instances(source, found.service, at_ms, found.wanted, found.ready, found.generation)
+    found = decoded(_instances, raw)
+    return Instances(
+        source,
+        _service(found.service),
+        at_ms(found.at, raw, rules),
+        count(found.wanted, "wanted"),
+        count(found.ready, "ready"),
+        count(found.generation, "generation"),
+    )
 
 
-def control(raw: Raw, source: Source, _rules: Rules) -> PolicySet | Command:
+def control(raw: Raw, source: Source) -> PolicySet | Command:
     """A set of policies or a command; a set with a mistake is UnreadableError, and the one in force stays."""
-    found = _decoded(_control, raw)
+    found = decoded(_control, raw)
+    count(found.at_ms, "at_ms")
     if isinstance(found, CommandMessage):
+        count(found.until_ms, "until_ms")
         return Command(
-            source, found.verb, found.service, found.author, found.reason, found.at_ms, found.until_ms
-        )  # fmt: skip
+            source, found.verb, _service(found.service), found.author, found.reason, found.at_ms, found.until_ms
+        )
     documents = [_checked(one.document) for one in found.policies]
     names = [one.name for one in documents]
     if len(set(names)) != len(names):
@@ -79,9 +84,21 @@ def control(raw: Raw, source: Source, _rules: Rules) -> PolicySet | Command:
     return PolicySet(source, fingerprint(documents), documents, found.author, found.message, found.at_ms)
 
 
-def outcomes(raw: Raw, source: Source, _rules: Rules) -> Reported:
+def outcomes(raw: Raw, source: Source) -> Reported:
     """What became of an action, or UnreadableError."""
-    return Reported(source, _decoded(_outcome, raw))
+    outcome = decoded(_outcome, raw)
+    _service(outcome.service)
+    for field in outcome.__struct_fields__:
+        value = getattr(outcome, field)
+        if isinstance(value, int):
+            count(value, field, least=-LARGEST_COUNT)  # a driver's numbers may be below 0; state must hold them
+    return Reported(source, outcome)
+
+
+def _service(service: str) -> str:
+    if not service:
+        raise UnreadableError("the message has no 'service'")
+    return within(service, "service", NAME_BYTES)
 
 
 def _checked(plain: dict[str, Any]) -> PolicyDocument:
@@ -91,11 +108,3 @@ def _checked(plain: dict[str, Any]) -> PolicyDocument:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise UnreadableError(f"a policy of the set has a mistake at {place}: {first['msg']}") from None
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], raw: Raw) -> T:
-    assert raw.value is not None
-    try:
-        return decoder.decode(raw.value)
-    except msgspec.MsgspecError as error:
-        raise UnreadableError(f"the message cannot be read: {error}") from None

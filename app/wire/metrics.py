@@ -6,115 +6,127 @@
     {"service": "web", "name": "cpu", "value": 92}
 
 The service is named, or found in the host by the configured pattern. The time is the message's,
-else the record's. Every other field that is a number is a sample, of the field's name. `host` and
-`labels` make the series. A field that is neither is refused: a slip would otherwise be silence.
+else the record's. Every other field must be a number, and is a sample of the field's name; `host`
+and `labels` make the series. A text or a boolean outside `labels` is refused with the whole record:
+taken as a label it would turn a number sent as text into silence, and split the series as well.
+
+`read` calls it. It never takes a part of a record.
 """
 
-from collections.abc import Iterator
-from math import isfinite
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from re import Pattern
+from typing import Any, Final
 
 import msgspec
 
 from app.policy.facts import Series
+from app.wire.fields import NAME_BYTES, TIMES, at_ms, decoded, needed, time_of, what, within
 from app.wire.rules import Raw, Rules, UnreadableError
-from app.wire.times import milliseconds
 
-TIMES: Final = ("timestamp", "time", "ts", "at")
+MOST_SAMPLES: Final = 10_000
+"""Most samples of one record."""
+
+LABELS_BYTES: Final = 4_000
+"""Most bytes of all labels of a series."""
+
+LARGEST_VALUE: Final = 1e100
+"""Largest value: nothing measures more, and sums and ratios of it are still numbers."""
+
 _KNOWN: Final = frozenset({"service", "host", "labels", "values", "name", "value", *TIMES})
 _decoder = msgspec.json.Decoder()
 
+Labels = tuple[tuple[str, str], ...]
+"""Names and values in the order of the names."""
 
-class Sample(NamedTuple):
-    """One sample of a record. `key` names its series: service, metric, labels."""
+Key = tuple[str, str, Labels]
+"""Names a series: service, metric, labels."""
 
-    key: tuple[str, str, tuple[tuple[str, str], ...]]
-    at_ms: int
-    value: float
+Sample = tuple[Key, int, float]
+"""One sample: its series, its time in milliseconds, its value. A plain tuple, since there are so many."""
 
 
 def samples(raw: Raw, rules: Rules) -> list[Sample]:
     """All samples of a record, or UnreadableError: a record is taken whole or not at all."""
-    assert raw.value is not None
-    try:
-        decoded = _decoder.decode(raw.value)
-    except msgspec.DecodeError as error:
-        raise UnreadableError(f"the message is not JSON: {error}") from None
-    messages = decoded if isinstance(decoded, list) else [decoded]
-    found = [sample for message in messages for sample in _of_message(message, raw, rules)]
+    message = decoded(_decoder, raw)
+    found: list[Sample] = []
+    for each in message if isinstance(message, list) else [message]:
+        _take(each, raw, rules, found)
     if not found:
-        raise UnreadableError("the message holds no sample")
+        raise UnreadableError("the message holds no sample: no field of it is a number")
+    if len(found) > MOST_SAMPLES:
+        raise UnreadableError(f"the message holds {len(found)} samples, and at most {MOST_SAMPLES} are taken")
     return found
 
 
-def series_of(key: tuple[str, str, tuple[tuple[str, str], ...]]) -> Series:
+def series_of(key: Key) -> Series:
     """The series that a sample's key names."""
     return Series(key[0], key[1], dict(key[2]))
 
 
-def _of_message(message: Any, raw: Raw, rules: Rules) -> Iterator[Sample]:
+def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
     if not isinstance(message, dict):
-        raise UnreadableError(f"a message must be a JSON object, not {_kind(message)}")
-    host = _text(message, "host")
-    service = _text(message, "service") or _service_of(host, rules)
-    at_ms = _time(message, raw, rules)
-    labels = _labels(message, host)
-    for name, value in _values(message):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UnreadableError(f"{name!r} is {_kind(value)}, and a sample must be a number")
-        if not isfinite(value):
-            raise UnreadableError(f"{name!r} is not a finite number")
-        yield Sample((service, name, labels), at_ms, float(value))
-
-
-def _values(message: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Name and value of each sample, wherever the message has them."""
-    if "value" in message:
-        name = _text(message, "name")
-        if not name:
-            raise UnreadableError("the message has a value and no name of a metric")
-        yield name, message["value"]
-    values = message.get("values", {})
-    if not isinstance(values, dict):
-        raise UnreadableError(f"'values' is {_kind(values)}, not an object of names and numbers")
-    yield from values.items()
+        raise UnreadableError(f"a message must be a JSON object, not {what(message)}")
+    service, labels = _whose(message, rules.service_pattern)
+    at = at_ms(time_of(message), raw, rules)
     for name, value in message.items():
         if name not in _KNOWN:
-            yield name, value
+            found.append(((service, _name(name), labels), at, _number(name, value)))
+    if "value" in message:
+        name = needed(message, "name", NAME_BYTES)
+        found.append(((service, name, labels), at, _number(name, message["value"])))
+    if "values" in message:
+        values = message["values"]
+        if not isinstance(values, dict):
+            raise UnreadableError(f"'values' is {what(values)}, not an object of names and numbers")
+        for name, value in values.items():
+            found.append(((service, _name(name), labels), at, _number(name, value)))
 
 
-def _service_of(host: str, rules: Rules) -> str:
+def _whose(message: dict[str, Any], pattern: Pattern[str]) -> tuple[str, Labels]:
+    """Service and labels of a message."""
+    host = message.get("host", "")
+    service = message.get("service", "")
+    if not isinstance(host, str) or not isinstance(service, str):
+        field = "service" if isinstance(host, str) else "host"
+        raise UnreadableError(f"{field!r} is {what(message[field])}, not a text")
+    service, own = _named(host, service, pattern)
+    return service, _labels(message["labels"], host) if "labels" in message else own
+
+
+@lru_cache(maxsize=10_000)
+def _named(host: str, service: str, pattern: Pattern[str]) -> tuple[str, Labels]:
+    """Service and labels where the message has no labels: few, in as many messages as there are."""
+    within(host, "host")
+    if service:
+        return within(service, "service"), ((("host", host),) if host else ())
     if not host:
         raise UnreadableError("the message names neither a service nor a host")
-    match = rules.service_pattern.search(host)
-    service = match.groupdict().get("service") if match else None
-    if not service:
-        raise UnreadableError(f"no service is found in the host {host!r} by {rules.service_pattern.pattern}")
-    return service
+    match = pattern.search(host)
+    found = match.groupdict().get("service") if match else None
+    if not found:
+        raise UnreadableError(f"no service is found in the host {host!r} by {pattern.pattern}")
+    return found, (("host", host),)
 
 
-def _time(message: dict[str, Any], raw: Raw, rules: Rules) -> int:
-    given = next((message[name] for name in TIMES if name in message), None)
-    at_ms = raw.timestamp_ms if given is None else milliseconds(given)
-    if at_ms > rules.now_ms + rules.future_ms:
-        raise UnreadableError(f"the sample is {(at_ms - rules.now_ms) / 1000:.0f} s ahead of the clock")
-    return at_ms
-
-
-def _labels(message: dict[str, Any], host: str) -> tuple[tuple[str, str], ...]:
-    labels = message.get("labels", {})
+def _labels(labels: object, host: str) -> Labels:
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise UnreadableError("'labels' is not an object of texts")
-    return tuple(sorted((labels | {"host": host} if host else labels).items()))
+    if host:
+        labels = labels | {"host": host}
+    within("".join((*labels, *labels.values())), "labels", LABELS_BYTES)
+    return tuple(sorted(labels.items()))
 
 
-def _text(message: dict[str, Any], name: str) -> str:
-    value = message.get(name, "")
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name!r} is {_kind(value)}, not a text")
-    return value
+def _number(name: str, value: object) -> float:
+    if type(value) is not float and type(value) is not int:
+        hint = "; a text belongs in 'labels'" if isinstance(value, str) else ""
+        raise UnreadableError(f"{name!r} is {what(value)}, and a sample must be a number{hint}")
+    if not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+        raise UnreadableError(f"{name!r} is larger than {LARGEST_VALUE:g}")
+    return float(value)
 
 
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def _name(name: str) -> str:
+    if not name:
+        raise UnreadableError("a sample has an empty name")
+    return within(name, "name of a metric")

@@ -5,28 +5,31 @@ in that order for each journal partition. Every record ends in exactly one place
 or in quarantine, whole. How records are cut into calls changes the packs and nothing else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
-from app.policy.facts import Fact, Reported, Samples, Series, Source, partition_of
+from app.policy.facts import Change, Command, Deploy, Fact, Instances, PolicySet, Reported, Source
 from app.wire.events import event
 from app.wire.internal import control, instances, outcomes
-from app.wire.metrics import samples, series_of
+from app.wire.metrics import Sample, samples
+from app.wire.pack import Packs, partition_of
 from app.wire.quarantine import Quarantined, quarantined
 from app.wire.rules import LARGEST, Raw, Rules, UnreadableError
 
 Kind = Literal["metrics", "events", "instances", "control", "outcomes"]
 
-PACK: Final = 4000
-"""Most samples of one pack: about 200 kB of JSON."""
+Single = Deploy | Change | Instances | PolicySet | Command | Reported
+"""What one record of the other kinds becomes."""
 
-_READERS: Final[dict[str, Callable[[Raw, Source, Rules], Any]]] = {
-    "events": event,
-    "instances": instances,
-    "control": control,
-    "outcomes": outcomes,
+_READERS: Final[Mapping[str, Callable[[Raw, Rules], Single]]] = {
+    "events": lambda raw, rules: event(raw, _source(raw), rules),
+    "instances": lambda raw, rules: instances(raw, _source(raw), rules),
+    "control": lambda raw, _rules: control(raw, _source(raw)),
+    "outcomes": lambda raw, _rules: outcomes(raw, _source(raw)),
 }
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -44,46 +47,45 @@ def read(kind: Kind, raws: Sequence[Raw], rules: Rules) -> Read:
     if kind == "metrics":
         _read_metrics(raws, rules, result)
         return result
-    reader = _READERS[kind]
     for raw in raws:
-        try:
-            _whole(raw)
-            fact = reader(raw, Source(raw.topic, raw.topic_id, raw.partition, raw.offset, raw.offset), rules)
-        except UnreadableError as why:
-            result.quarantined.append(quarantined(raw, str(why)))
-            continue
-        everywhere = range(rules.partitions)
-        for partition in everywhere if kind == "control" else [partition_of(_service(fact), rules.partitions)]:
-            result.facts.setdefault(partition, []).append(fact)
+        fact = _tried(_READERS[kind], raw, rules, result)
+        if fact is not None:
+            for partition in _partitions(fact, rules):
+                result.facts.setdefault(partition, []).append(fact)
     return result
 
 
-def _service(fact: Any) -> str:
-    return str(fact.outcome.service if isinstance(fact, Reported) else fact.service)
-
-
 def _read_metrics(raws: Sequence[Raw], rules: Rules, result: Read) -> None:
-    packs: dict[int, _Pack] = {}
-    slots: dict[Any, _Pack] = {}
+    packs: dict[int, Packs] = {}
     for raw in raws:
-        try:
-            _whole(raw)
-            found = samples(raw, rules)
-        except UnreadableError as why:
-            result.quarantined.append(quarantined(raw, str(why)))
+        found: list[Sample] | None = _tried(samples, raw, rules, result)
+        if found is None:
             continue
         result.samples += len(found)
         for item, sample in enumerate(found):
-            slot = slots.get(sample.key)
-            if slot is None:
-                partition = partition_of(sample.key[0], rules.partitions)
-                slot = slots[sample.key] = packs.setdefault(partition, _Pack())
-            slot.add(sample.key, raw.offset, item, sample.at_ms, sample.value)
+            partition = partition_of(sample[0][0], rules.partitions)
+            pack = packs.get(partition)
+            if pack is None:
+                pack = packs[partition] = Packs(raw)
+            pack.add(sample, raw.offset, item)
     for partition, pack in packs.items():
-        result.facts[partition] = pack.facts(raws[0])
+        result.facts[partition] = pack.facts()
 
 
-def _whole(raw: Raw) -> None:
+def _tried(reader: Callable[[Raw, Rules], T], raw: Raw, rules: Rules, result: Read) -> T | None:
+    """What the reader makes of a record; None once the record is in quarantine."""
+    try:
+        _check_size(raw)
+        return reader(raw, rules)
+    except UnreadableError as why:
+        reason = str(why)
+    except Exception as mistake:  # noqa: BLE001 - a mistake of ours must not stop a partition for ever either
+        reason = f"the reader has a mistake, please report it: {type(mistake).__name__}: {mistake}"
+    result.quarantined.append(quarantined(raw, reason))
+    return None
+
+
+def _check_size(raw: Raw) -> None:
     if raw.value is None:
         raise UnreadableError("the record is a tombstone: it has no value")
     if not raw.value:
@@ -92,32 +94,13 @@ def _whole(raw: Raw) -> None:
         raise UnreadableError(f"the record has {len(raw.value)} bytes, and at most {LARGEST} are read")
 
 
-class _Pack:
-    """Columns of one journal partition, in source order."""
-
-    def __init__(self) -> None:
-        self.index: dict[Any, int] = {}
-        self.rows: list[tuple[int, int, int, int, float]] = []
-
-    def add(self, key: Any, offset: int, item: int, at_ms: int, value: float) -> None:
-        self.rows.append((self.index.setdefault(key, len(self.index)), offset, item, at_ms, value))
-
-    def facts(self, raw: Raw) -> list[Fact]:
-        series = [series_of(key) for key in self.index]
-        return [_samples(raw, series, self.rows[start : start + PACK]) for start in range(0, len(self.rows), PACK)]
+def _partitions(fact: Single, rules: Rules) -> Sequence[int]:
+    """Journal partitions that a fact goes to: its service's, or every one for the control topic's."""
+    if isinstance(fact, PolicySet | Command):
+        return range(rules.partitions)
+    service = fact.outcome.service if isinstance(fact, Reported) else fact.service
+    return [partition_of(service, rules.partitions)]
 
 
-def _samples(raw: Raw, series: list[Series], rows: list[tuple[int, int, int, int, float]]) -> Samples:
-    index, offsets, items, times, values = (list(column) for column in zip(*rows, strict=True))
-    first, last = offsets[0], offsets[-1]
-    used = sorted(set(index))
-    renumbered = {old: new for new, old in enumerate(used)}
-    return Samples(
-        Source(raw.topic, raw.topic_id, raw.partition, first, last),
-        [series[i] for i in used],
-        [renumbered[i] for i in index],
-        times,
-        values,
-        [offset - first for offset in offsets],
-        items,
-    )
+def _source(raw: Raw) -> Source:
+    return Source(raw.topic, raw.topic_id, raw.partition, raw.offset, raw.offset)

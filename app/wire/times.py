@@ -1,4 +1,7 @@
-"""Timestamps as agents write them: seconds, milli-, micro- or nanoseconds since the epoch, or ISO 8601."""
+"""Timestamps as agents write them: seconds, milli-, micro- or nanoseconds since the epoch, or ISO 8601.
+
+`fields` calls it. It reads no clock.
+"""
 
 from datetime import UTC, datetime
 
@@ -14,7 +17,7 @@ def milliseconds(value: object) -> int:
     if isinstance(value, str):
         return _of_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
-        raise UnreadableError(f"the timestamp {value!r} is neither a number above 0 nor ISO 8601")
+        raise UnreadableError(f"the time {value!r} is neither a number above 0 nor ISO 8601")
     if value <= 1e11:
         return round(value * 1000)
     if value <= 1e14:
@@ -26,8 +29,11 @@ def _of_text(value: str) -> int:
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
-        raise UnreadableError(f"the timestamp {value!r} is not ISO 8601") from None
+        raise UnreadableError(f"the time {value!r} is not ISO 8601") from None
     try:
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (OverflowError, OSError):
-        raise UnreadableError(f"the timestamp {value!r} is out of range") from None
+        found = round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except OverflowError:
+        raise UnreadableError(f"the time {value!r} is out of range") from None
+    if found < 0:
+        raise UnreadableError(f"the time {value!r} is before 1970")
+    return found
