@@ -44,6 +44,11 @@ def test_a_full_message_and_its_other_spellings():
     assert taken({"service": "api", "name": "cpu", "value": 1})[0][0][1] == "cpu"
 
 
+def test_a_host_beside_labels_is_one_of_them():
+    rows, _ = taken({"host": "web-1", "labels": {"zone": "a"}, "cpu": 1}, {"host": "web-1", "labels": {}, "cpu": 1})
+    assert [row[2] for row in rows] == [{"host": "web-1", "zone": "a"}, {"host": "web-1"}]
+
+
 def test_an_array_is_many_messages_of_one_record():
     rows, _ = taken([{"host": "web-1", "cpu": 1}, {"host": "web-2", "cpu": 2, "mem": 3}])
     assert [(row[2]["host"], row[1], row[-1]) for row in rows] == [
