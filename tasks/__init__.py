@@ -3,7 +3,9 @@
 contract.py   the words shared with the stream side; light, imports neither Celery nor Faust
 settings.py   the only reader of the environment in this package
 main.py       the Celery application: queues, limits, tasks
-action.py     the one task class: ledger, expiry, lease, act, mark, outcome, acknowledge
+consumer.py   Celery's consumer, which no message can stop
+incoming.py   what a message asks for, checked
+action.py     the one way an action is done: ledger, expiry, lease, act, mark, outcome
 ledger.py     what was done, in Redis; a lease, never a claim that dies with its owner
 outcomes.py   outcomes to Kafka, acknowledged before the delivery is
 actions/      one module per kind of action: plain functions, no Celery

@@ -7,11 +7,10 @@ Called by the Celery tasks in `tasks.main`. Waiting for a lease, for Redis or fo
 delivery; nothing is ever requeued, which would count towards the delivery limit.
 """
 
-import hashlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +18,9 @@ import structlog
 from redis import RedisError
 
 from tasks import metrics
-from tasks.contract import SCHEMA, Action, Kind, Outcome, Scale, Status, encode, kind_of
-from tasks.errors import ConflictError, LostError, PermanentError, TemporaryError
+from tasks.contract import Action, Kind, Outcome, Scale, Status, encode, kind_of
+from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
+from tasks.incoming import entry_of
 from tasks.lease import Lease
 from tasks.ledger import Answer, Claim, Entry, Ledger
 from tasks.outcomes import Outcomes
@@ -28,6 +28,8 @@ from tasks.outcomes import Outcomes
 log = structlog.get_logger()
 
 BUG_TRIES: Final = 3
+DETAIL: Final = 1000
+"""Characters of an outcome's detail; a longer one is cut, so that Kafka takes every outcome."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,15 @@ class Done:
 
 
 Act = Callable[[Any, Lease], Done]
-
-
-class UnreadableError(Exception):
-    """The message is no action of a version that this worker knows."""
+Ask = Callable[[Any], Done | None]
 
 
 @dataclass
 class Runner:
-    """What an action needs to be done: the functions by kind, the ledger, the way out, and patience."""
+    """What an action needs to be done: the functions by kind, the ledger, the way out, and patience.
+
+    `asks` find what a worker that died has done, for kinds whose target can be asked.
+    """
 
     acts: dict[Kind, Act]
     ledger: Ledger
@@ -57,33 +59,33 @@ class Runner:
     worker: str
     lease_s: float
     patience_s: float
+    asks: dict[Kind, Ask] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
-    _started: dict[str, int] = field(default_factory=dict)
 
     def run(self, action: Action) -> Outcome:
-        """Do an action once; its outcome is on Kafka when this returns. DEAD is for the dead letters."""
-        started_ms = _now_ms()
+        """Do an action once; its outcome is on Kafka when this returns. One that is DEAD is for the dead letters.
+
+        Raises RejectedError for another payload under a known id: the outcome of that id is the first's.
+        """
+        began_ms = time.time_ns() // 1_000_000
         entry = entry_of(action)
-        claim = self._claimed(entry)
-        kind = kind_of(action)
-        if claim.answer is Answer.DONE:
-            metrics.REPEATS.labels(kind).inc()
-            outcome = msgspec.structs.replace(msgspec.json.decode(claim.outcome, type=Outcome), repeats=claim.repeats)
-        elif claim.answer is Answer.OTHER:
-            outcome = self._outcome(action, Done(Status.DEAD, "another payload had this id first"), started_ms)
-        else:
-            metrics.REACTION.labels(kind).observe(max(0, started_ms - action.decided_at_ms) / 1000)
-            outcome = self._done(action, entry, claim, started_ms)
+        outcome = None
+        while outcome is None:
+            claim = self._claimed(entry, began_ms)
+            outcome = self._ended(action, entry, claim)
         self.outcomes.write(outcome)
-        self._say(outcome, claim)
+        log.info(
+            "action", id=outcome.id, kind=outcome.action.value, service=outcome.service, status=outcome.status.value,
+            detail=outcome.detail, attempts=outcome.attempts, repeats=outcome.repeats,
+        )  # fmt: skip
         return outcome
 
-    def _claimed(self, entry: Entry) -> Claim:
+    def _claimed(self, entry: Entry, began_ms: int) -> Claim:
         """The ledger's answer, when it has one that is not "wait"."""
         said = False
         while True:
             try:
-                claim = self.ledger.claim(entry)
+                claim = self.ledger.claim(entry, began_ms)
             except RedisError as error:
                 if not said:
                     log.warning("ledger_away", id=entry.id, why=str(error))
@@ -94,51 +96,68 @@ class Runner:
                 return claim
             self.sleep(min(claim.wait_s, 0.5) + random.uniform(0, 0.05))  # noqa: S311 - spreads waiters
 
-    def _done(self, action: Action, entry: Entry, claim: Claim, started_ms: int) -> Outcome:
-        """Act under the lease and mark the end; if the lease is lost, what its new owner says counts."""
-        if claim.answer is Answer.OLDER:
-            entry = Entry(entry.id, entry.payload)
-            done = Done(Status.CONFLICT, f"generation {claim.generation} was applied before")
-            claim = self._claimed(entry)
-        else:
-            done = self._acted(action, entry, claim)
-        outcome = self._outcome(action, done, started_ms, attempts=claim.token)
-        final = self._finished(entry, claim, encode(outcome))
-        if final is None:
-            return self.run(action)
-        return msgspec.json.decode(final, type=Outcome)
-
-    def _acted(self, action: Action, entry: Entry, claim: Claim) -> Done:
+    def _ended(self, action: Action, entry: Entry, claim: Claim) -> Outcome | None:
+        """How the action ended, now or before; None if another worker took it over meanwhile: ask again."""
+        kind = kind_of(action)
+        if claim.answer is Answer.OTHER:
+            raise RejectedError(f"another action had the id {action.id} before this one")
+        if claim.answer is Answer.DONE:
+            metrics.REPEATS.labels(kind).inc()
+            return msgspec.structs.replace(_outcome(claim.outcome), repeats=claim.repeats)
         if claim.token > 1:
-            metrics.TAKEOVERS.labels(kind_of(action)).inc()
-        if claim.now_ms >= action.expires_at_ms:
-            late_s = (claim.now_ms - action.expires_at_ms) / 1000
-            return Done(Status.EXPIRED, f"{late_s:.1f} s too late to be of use")
-        lease = Lease(self.ledger, entry, claim, self.lease_s)
-        with lease:
-            return self._tried(action, lease, claim)
+            metrics.TAKEOVERS.labels(kind).inc()
+        else:
+            metrics.REACTION.labels(kind).observe(max(0, claim.began_ms - action.decided_at_ms) / 1000)
+        try:
+            with Lease(self.ledger, entry, claim, self.lease_s) as lease:
+                done = self._acted(action, lease) if claim.answer is Answer.GO else self._refused(action, claim)
+        except LostError:
+            return None
+        final = self._finished(entry, claim, encode(self._said(action, claim, done)))
+        if final is None:
+            return None
+        outcome = _outcome(final)
+        metrics.ACTIONS.labels(kind, outcome.status).inc()
+        return outcome
 
-    def _tried(self, action: Action, lease: Lease, claim: Claim) -> Done:
-        """Call the action's function until it ends one way or the other."""
+    def _acted(self, action: Action, lease: Lease) -> Done:
+        left_s = (action.expires_at_ms - lease.claim.now_ms) / 1000
+        return self._tried(action.id, lambda: self.acts[kind_of(action)](action, lease), min(self.patience_s, left_s))
+
+    def _refused(self, action: Action, claim: Claim) -> Done:
+        """Nothing is done; but if a worker that died had begun it, what became of that is found out."""
+        if claim.answer is Answer.LATE:
+            late_s = (claim.now_ms - action.expires_at_ms) / 1000
+            refusal = Done(Status.EXPIRED, f"{late_s:.1f} s too late to be of use")
+        else:
+            refusal = Done(Status.CONFLICT, f"generation {claim.newest} of its target came before")
+        if not claim.started:
+            return refusal
+        ask = self.asks.get(kind_of(action))
+        if ask is None:
+            return replace(refusal, detail=f"{refusal.detail}; a worker that died had begun it, perhaps it was done")
+        return self._tried(action.id, lambda: ask(action) or refusal, self.patience_s)
+
+    def _tried(self, action_id: str, call: Callable[[], Done], longest_s: float) -> Done:
+        """Call until it ends one way or the other; raises LostError."""
         began, bugs = time.monotonic(), 0
         while True:
             try:
-                return self.acts[kind_of(action)](action, lease)
+                return call()
             except ConflictError as why:
                 return Done(Status.CONFLICT, str(why))
             except PermanentError as why:
                 return Done(Status.FAILED, str(why))
             except LostError:
-                return Done(Status.FAILED, "the lease was lost")  # is not marked: finish refuses the old token
+                raise
             except TemporaryError as why:
                 waited_s = time.monotonic() - began
-                left_s = min(self.patience_s - waited_s, (action.expires_at_ms - claim.now_ms) / 1000 - waited_s)
-                if left_s <= why.delay_s:
+                if longest_s - waited_s <= why.delay_s:
                     return Done(Status.FAILED, f"given up after {waited_s:.0f} s: {why}")
                 self.sleep(why.delay_s * random.uniform(1.0, 1.5))  # noqa: S311 - spreads retries
             except Exception as bug:
                 bugs += 1
-                log.exception("action_bug", id=action.id, tries=bugs)
+                log.exception("action_bug", id=action_id, tries=bugs)
                 if bugs >= BUG_TRIES:
                     return Done(Status.DEAD, f"{type(bug).__name__}: {bug}")
                 self.sleep(0.5 * bugs)
@@ -152,49 +171,22 @@ class Runner:
                 log.warning("ledger_away", id=entry.id, why=str(error))
                 self.sleep(1.0)
 
-    def _outcome(self, action: Action, done: Done, started_ms: int, *, attempts: int = 1) -> Outcome:
+    def _said(self, action: Action, claim: Claim, done: Done) -> Outcome:
         return Outcome(
             id=action.id,
             action=kind_of(action),
             service=action.service,
             status=done.status,
-            detail=done.detail,
+            detail=done.detail[:DETAIL],
             found=done.found,
             set=done.set,
             generation=action.generation if isinstance(action, Scale) else 0,
-            started_at_ms=started_ms,
-            ended_at_ms=_now_ms(),
-            attempts=attempts,
+            started_at_ms=claim.began_ms,
+            ended_at_ms=time.time_ns() // 1_000_000,
+            attempts=claim.token,
             worker=self.worker,
         )
 
-    def _say(self, outcome: Outcome, claim: Claim) -> None:
-        if claim.answer is not Answer.DONE:
-            metrics.ACTIONS.labels(outcome.action, outcome.status).inc()
-        log.info(
-            "action", id=outcome.id, kind=outcome.action.value, service=outcome.service, status=outcome.status.value,
-            detail=outcome.detail, attempts=outcome.attempts, repeats=outcome.repeats,
-        )  # fmt: skip
 
-
-def decoded(argument: object) -> Action:
-    """The action in a task's argument; raises UnreadableError that says what is wrong."""
-    try:
-        action: Action = msgspec.convert(argument, Action)
-    except msgspec.ValidationError as error:
-        raise UnreadableError(str(error)) from None
-    if action.schema > SCHEMA:
-        raise UnreadableError(f"schema {action.schema} is newer than this worker's {SCHEMA}: update the worker")
-    return action
-
-
-def entry_of(action: Action) -> Entry:
-    """What an action claims in the ledger: its id, and for a scaling its target and generation."""
-    payload = hashlib.sha256(encode(action)).hexdigest()[:16]
-    if isinstance(action, Scale):
-        return Entry(action.id, payload, f"{action.driver}:{action.target or action.service}", action.generation)
-    return Entry(action.id, payload)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _outcome(raw: bytes) -> Outcome:
+    return msgspec.json.decode(raw, type=Outcome)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import Any
 
+import msgspec
 import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
 from vine import promise as vine_promise
@@ -62,26 +63,35 @@ class Consumer(CeleryConsumer):
         message.reject_log_error(log, self.connection_errors)
 
 
-def _plain_job(message: Any) -> None:
-    """Make `{"repo": …, "branch": …}` without Celery's headers a build.
+class _Job(msgspec.Struct):
+    """A plain job, as anybody may publish it."""
 
-    Its `message_id` is the action id, so that a repeat is one build; without one each message is
-    a build of its own.
+    repo: str
+    branch: str = "main"
+    commit: str = ""
+
+
+def _plain_job(message: Any) -> None:
+    """Make `{"repo": …, "branch": …}` without Celery's headers a build; raises ValueError on one of wrong types.
+
+    Its `message_id` is the action id, so that a repeat is one build; without one each delivery is
+    a build of its own, and one whose worker died is delivered again.
     """
     if not isinstance(message.headers, dict) or "task" in message.headers:
         return
-    job = json.loads(message.body)
-    if not isinstance(job, dict) or "repo" not in job or "task" in job:
+    plain = json.loads(message.body)
+    if not isinstance(plain, dict) or "repo" not in plain or "task" in plain:
         return
+    job = msgspec.convert(plain, _Job)
     now_ms = time_ns() // 1_000_000
     build = Build(
         id=str(message.properties.get("message_id") or uuid.uuid4()),
-        service=str(job["repo"]),
+        service=job.repo,
         decided_at_ms=now_ms,
         expires_at_ms=now_ms + EXPIRY_S[Kind.BUILD] * 1000,
-        repo=str(job["repo"]),
-        branch=str(job.get("branch", "main")),
-        commit=str(job.get("commit", "")),
+        repo=job.repo,
+        branch=job.branch,
+        commit=job.commit,
     )
     message.headers.update({"task": task_name(Kind.BUILD), "id": build.id, "lang": "py", "root_id": build.id})
     message.body = json.dumps([[json.loads(encode(build))], {}, {}])

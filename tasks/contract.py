@@ -106,8 +106,8 @@ class Status(StrEnum):
     FAILED = "failed"  # tried and refused for good
     SKIPPED = "skipped"  # the world was already so
     EXPIRED = "expired"  # too late to be of use: nothing was done
-    CONFLICT = "conflict"  # a newer action on the same target was applied before
-    DEAD = "dead"  # the message was dead-lettered: nobody knows how to do it
+    CONFLICT = "conflict"  # a newer action on the same target came before
+    DEAD = "dead"  # the message was dead-lettered: doing it failed by a mistake in the program
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_field="kind"):

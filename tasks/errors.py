@@ -19,3 +19,7 @@ class ConflictError(Exception):
 
 class LostError(Exception):
     """Another worker has taken the action over: whatever this one does must not count."""
+
+
+class RejectedError(Exception):
+    """The message goes to the dead letters: it cannot be read, or an other one had its id before it."""

@@ -6,7 +6,7 @@ from typing import Self
 
 from redis import RedisError
 
-from tasks.errors import LostError
+from tasks.errors import LostError, TemporaryError
 from tasks.ledger import Claim, Entry, Ledger
 
 
@@ -23,14 +23,19 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def begin(self) -> None:
-        """Note that the effect begins, for kinds that cannot be asked afterwards; raises LostError."""
-        if self._lost or not self._ledger.keep(self._entry, self.claim.token, started=True):
-            raise LostError(self._entry.id)
+        """Note that the effect begins. Raises LostError, or TemporaryError if the ledger is away."""
+        self._keep(started=True)
 
     def check(self) -> None:
-        """Raise LostError if the action is another worker's by now."""
-        if self._lost or not self._ledger.keep(self._entry, self.claim.token):
-            self._lost = True
+        """Raise LostError if the action is another worker's by now, TemporaryError if the ledger is away."""
+        self._keep(started=False)
+
+    def _keep(self, *, started: bool) -> None:
+        try:
+            self._lost = self._lost or not self._ledger.keep(self._entry, self.claim.token, started=started)
+        except RedisError as error:
+            raise TemporaryError(f"the ledger is away: {error}") from error
+        if self._lost:
             raise LostError(self._entry.id)
 
     def _beat(self) -> None:

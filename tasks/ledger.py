@@ -18,22 +18,28 @@ from redis import Redis
 from tasks.contract import action_key, target_key
 
 CLAIM: Final = """
+local owner, hash, lease, keep, generation, id, expires, began = unpack(ARGV)
 local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
 local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
-if a[3] and a[3] ~= ARGV[2] then return {'other'} end
+if a[3] and a[3] ~= hash then return {'other'} end
 if a[1] == 'done' then return {'done', a[4], redis.call('HINCRBY', KEYS[1], 'repeats', 1)} end
 if a[1] and tonumber(a[2]) > now then return {'wait', tonumber(a[2]) - now} end
+local answer, newest = 'go', '0'
+if now >= tonumber(expires) then answer = 'late' end
 if KEYS[2] then
   local t = redis.call('HMGET', KEYS[2], 'holder', 'until', 'generation')
-  if t[3] and tonumber(t[3]) > tonumber(ARGV[5]) then return {'older', t[3]} end
-  if t[1] and t[1] ~= ARGV[6] and tonumber(t[2]) > now then return {'wait', tonumber(t[2]) - now} end
-  redis.call('HSET', KEYS[2], 'holder', ARGV[6], 'until', now + ARGV[3], 'generation', ARGV[5])
-  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+  if t[3] and tonumber(t[3]) > tonumber(generation) then answer = 'older'; newest = t[3] end
+  if answer == 'go' then
+    if t[1] and t[1] ~= id and tonumber(t[2]) > now then return {'wait', tonumber(t[2]) - now} end
+    redis.call('HSET', KEYS[2], 'holder', id, 'until', now + lease, 'generation', generation)
+    redis.call('PEXPIRE', KEYS[2], keep)
+  end
 end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
-redis.call('HSET', KEYS[1], 'state', a[1] or 'leased', 'owner', ARGV[1], 'hash', ARGV[2], 'until', now + ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return {'go', token, a[1] == 'started' and 1 or 0, now}
+redis.call('HSETNX', KEYS[1], 'began', began)
+redis.call('HSET', KEYS[1], 'state', a[1] or 'leased', 'owner', owner, 'hash', hash, 'until', now + lease)
+redis.call('PEXPIRE', KEYS[1], keep)
+return {answer, token, a[1] == 'started' and 1 or 0, now, redis.call('HGET', KEYS[1], 'began'), newest}
 """
 
 KEEP: Final = """
@@ -65,27 +71,31 @@ class Answer(StrEnum):
     """What the ledger says to a claim."""
 
     GO = "go"  # it is yours
+    LATE = "late"  # it is yours to end: it has expired
+    OLDER = "older"  # it is yours to end: a newer action claimed the target before
     DONE = "done"  # it was done: the outcome is given back
     WAIT = "wait"  # somebody has it, or its target, for so many ms yet
-    OLDER = "older"  # a newer action on the target was claimed before
     OTHER = "other"  # another payload had this id first
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An answer. `token` and `started` with GO; `outcome` and `repeats` with DONE; `wait_s` with WAIT.
+    """An answer. `outcome` and `repeats` come with DONE, `wait_s` with WAIT, the others with GO, LATE and OLDER.
 
-    `started` says that an owner before this one had begun the effect. `now_ms` is Redis' clock.
+    `started` says that an owner before this one had begun the effect, `began_ms` when the first
+    owner's first line was, by its clock; `now_ms` is Redis' clock; `newest` is the generation
+    that claimed the target before.
     """
 
     answer: Answer
     token: int = 0
     started: bool = False
     now_ms: int = 0
+    began_ms: int = 0
+    newest: int = 0
     outcome: bytes = b""
     repeats: int = 0
     wait_s: float = 0.0
-    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,7 @@ class Entry:
 
     id: str
     payload: str
+    expires_at_ms: int
     target: str = ""
     generation: int = 0
 
@@ -114,21 +125,20 @@ class Ledger:
         self._keep = redis.register_script(KEEP)
         self._finish = redis.register_script(FINISH)
 
-    def claim(self, entry: Entry) -> Claim:
+    def claim(self, entry: Entry, began_ms: int = 0) -> Claim:
         """Ask for an action; raises `redis.RedisError` if the ledger is away, and then nothing may be done."""
         leased = (self._owner, entry.payload, self._lease_ms, self._keep_ms)
-        arguments: list[str | int] = [*leased, entry.generation, entry.id]
-        answer, *rest = self._claim(keys=entry.keys, args=arguments)
-        match Answer(answer.decode()):
-            case Answer.GO:
-                return Claim(Answer.GO, token=rest[0], started=bool(rest[1]), now_ms=rest[2])
+        arguments: list[str | int] = [*leased, entry.generation, entry.id, entry.expires_at_ms, began_ms]
+        said, *rest = self._claim(keys=entry.keys, args=arguments)
+        match answer := Answer(said.decode()):
             case Answer.DONE:
-                return Claim(Answer.DONE, outcome=rest[0], repeats=rest[1])
+                return Claim(answer, outcome=rest[0], repeats=rest[1])
             case Answer.WAIT:
-                return Claim(Answer.WAIT, wait_s=rest[0] / 1000)
-            case Answer.OLDER:
-                return Claim(Answer.OLDER, generation=int(rest[0]))
-        return Claim(Answer.OTHER)
+                return Claim(answer, wait_s=rest[0] / 1000)
+            case Answer.OTHER:
+                return Claim(answer)
+        token, started, now_ms, began, newest = rest
+        return Claim(answer, token, bool(started), now_ms, int(began), int(newest))
 
     def keep(self, entry: Entry, token: int, *, started: bool = False) -> bool:
         """Prolong a lease, and note that the effect begins; False if it is not ours any more."""

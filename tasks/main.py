@@ -9,6 +9,7 @@ import socket
 from functools import cache, partial
 from typing import Any
 
+import structlog
 from celery import Celery, Task, signals
 from celery.exceptions import Reject
 from kombu import Exchange, Queue
@@ -16,17 +17,21 @@ from redis import Redis
 
 from tasks import log as logs
 from tasks import metrics
-from tasks.action import Runner, UnreadableError, decoded
-from tasks.actions.build import build
+from tasks.action import Runner
+from tasks.actions.build import build, built
 from tasks.actions.notify import notify
-from tasks.actions.scale import scale
+from tasks.actions.scale import scale, scaled
 from tasks.clients.command import CommandBuilder
 from tasks.clients.receivers import AppriseReceivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.contract import EXCHANGE, QUEUES, Kind, Status, task_name
+from tasks.errors import RejectedError
+from tasks.incoming import decoded
 from tasks.ledger import Ledger
 from tasks.outcomes import Outcomes
 from tasks.settings import Settings, settings
+
+log = structlog.get_logger()
 
 CONFIG: dict[str, Any] = {
     "task_acks_late": True,  # acknowledged when the outcome is on Kafka
@@ -70,11 +75,11 @@ def build_app(config: Settings) -> Celery:
 def _do(argument: Any) -> str:
     """Do the action in a message; what it ended as. A message that is no action is dead-lettered."""
     try:
-        action = decoded(argument)
-    except UnreadableError as why:
+        outcome = runner().run(decoded(argument))
+    except RejectedError as why:
         metrics.REJECTED.inc()
+        log.error("message_rejected", why=str(why))
         raise Reject(str(why), requeue=False) from None
-    outcome = runner().run(action)
     if outcome.status is Status.DEAD:
         raise Reject(outcome.detail, requeue=False)
     return outcome.status.value
@@ -87,12 +92,14 @@ def runner() -> Runner:
     redis = Redis.from_url(config.redis_url, socket_timeout=5, socket_connect_timeout=5, retry_on_timeout=False)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     builder = CommandBuilder(config.build_command, config.build_dir, config.build_s)
+    fleets = {"simulated": SimulatedFleet(redis)}
     return Runner(
         acts={
-            Kind.SCALE: partial(scale, fleets={"simulated": SimulatedFleet(redis)}),
+            Kind.SCALE: partial(scale, fleets=fleets),
             Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(config.receivers_file)),
             Kind.BUILD: partial(build, builder=builder),
         },
+        asks={Kind.SCALE: partial(scaled, fleets=fleets), Kind.BUILD: partial(built, builder=builder)},
         ledger=Ledger(redis, worker, config.lease_s, config.ledger_days * 86_400),
         outcomes=Outcomes(config),
         worker=worker,

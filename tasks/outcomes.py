@@ -1,9 +1,10 @@
 """Outcomes to Kafka, acknowledged by it before RabbitMQ's delivery is acknowledged by us."""
 
-from typing import Final
+import time
+from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tasks.contract import Outcome, encode
 from tasks.settings import Settings
@@ -19,32 +20,36 @@ class Outcomes:
     """Writes outcomes; made after a worker process has forked, since librdkafka's threads do not survive that."""
 
     def __init__(self, settings: Settings) -> None:
-        config = settings.librdkafka()
         ours = {"enable.idempotence": True, "linger.ms": 0, "delivery.timeout.ms": TRY_MS, "log_level": 0}
-        self._producer = Producer(config | ours) if config else None
+        config = settings.librdkafka()
+        self._config = config | ours if config else None
+        self._producer: Producer | None = None
 
     def write(self, outcome: Outcome) -> None:
         """Return when Kafka has the outcome, however long that takes: the delivery is held meanwhile.
 
         Without a Kafka there is nothing to write: the ledger has it.
         """
-        if self._producer is None:
+        if self._config is None:
             return
         tries = 0
-        while not self._written(outcome):
+        while why := self._failed(outcome, self._config):
             if tries == 0:
-                log.warning("outcome_waits", id=outcome.id, why="Kafka does not acknowledge it")
+                log.warning("outcome_waits", id=outcome.id, why=str(why))
             tries += 1
 
-    def _written(self, outcome: Outcome) -> bool:
-        assert self._producer is not None
-        answers: list[object] = []
+    def _failed(self, outcome: Outcome, config: dict[str, Any]) -> object:
+        """Why Kafka has not acknowledged the outcome; None when it has."""
+        self._producer = self._producer or Producer(config)
+        answers: list[KafkaError | None] = []
         try:
             self._producer.produce(
                 TOPIC, encode(outcome), outcome.service.encode(), on_delivery=lambda error, _: answers.append(error)
             )
-        except (KafkaException, BufferError):
-            return False
+        except (KafkaException, BufferError) as error:
+            self._producer = None  # one that refuses to take a message, by a fatal error, never takes one again
+            time.sleep(1.0)
+            return error
         while not answers:
             self._producer.poll(1.0)
-        return answers == [None]
+        return answers[0]

@@ -1,0 +1,61 @@
+"""What a message asks for: its action, checked, and what that claims in the ledger.
+
+Called by `tasks.main` and `tasks.action`. Nothing here waits, writes or reaches the network.
+"""
+
+import hashlib
+import json
+from typing import Final
+
+import msgspec
+
+from tasks.contract import SCHEMA, Action, Scale
+from tasks.errors import RejectedError
+from tasks.ledger import Entry
+
+LONGEST: Final = 255
+"""Characters of an id or a service; longer ones are nobody's."""
+
+LARGEST: Final = 2**53
+"""Above this, a whole number is not exact in Redis' scripts: one such generation would refuse all that follow."""
+
+_ENVELOPE: Final = frozenset({"id", "decided_at_ms", "expires_at_ms", "trace", "schema"})
+
+
+def decoded(argument: object) -> Action:
+    """The action in a task's argument; raises RejectedError that says what is wrong."""
+    try:
+        action: Action = msgspec.convert(argument, Action)
+    except msgspec.ValidationError as error:
+        raise RejectedError(str(error)) from None
+    if action.schema > SCHEMA:
+        raise RejectedError(f"schema {action.schema} is newer than this worker's {SCHEMA}: update the worker")
+    for name in ("id", "service"):
+        if not 0 < len(getattr(action, name)) <= LONGEST:
+            raise RejectedError(f"`{name}` has {len(getattr(action, name))} characters; it may have 1 to {LONGEST}")
+    if isinstance(action, Scale):
+        for name in ("from_replicas", "to_replicas", "generation"):
+            if not 0 <= getattr(action, name) < LARGEST:
+                raise RejectedError(f"`{name}` is {getattr(action, name)}; it may be 0 to {LARGEST - 1}")
+    return action
+
+
+def entry_of(action: Action) -> Entry:
+    """What an action claims in the ledger: its id, and for a scaling its target and generation."""
+    if isinstance(action, Scale):
+        target = f"{action.driver}:{action.target or action.service}"
+        return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
+    return Entry(action.id, _payload(action), action.expires_at_ms)
+
+
+def _payload(action: Action) -> str:
+    """Hash of what is asked for. The moment it was asked at is no part of it: a plain job has none that lasts.
+
+    Nor is a field at its default, so that workers of two versions say the same of one message.
+    """
+    asked = {"kind": action.__struct_config__.tag}
+    for field in msgspec.structs.fields(action):
+        value = getattr(action, field.name)
+        if field.name not in _ENVELOPE and value != field.default:
+            asked[field.name] = value
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
