@@ -13,9 +13,11 @@ import uvloop
 
 from app import autoscaler, intake, log, metrics, router
 from app.settings import settings
+from app.stream.build import Worker
+from app.stream import build
 
 
-class Worker(faust.Worker):
+class Worker(build.Worker):
     """A Faust worker that runs all the apps."""
 
     def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:
@@ -32,5 +34,5 @@ def faust_app() -> faust.App:
     log.setup(settings())
     metrics.serve(settings())
     app = autoscaler.faust_app()
-    app.conf.Worker = Worker
+    app.conf.Worker = AllApps
     return app

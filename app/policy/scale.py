@@ -23,6 +23,10 @@ class Wish(NamedTuple):
     wanted: int
 
 
+LARGEST = 2**31 - 1
+"""Most replicas of a wish: the HorizontalPodAutoscaler's own bound."""
+
+
 def wish_of(metric: Metric, series: list[Series], current: int, tolerance: float) -> Wish | None:
     """The wish of a metric whose fresh series are given; None if there are none.
 
@@ -50,8 +54,13 @@ def wish_of(metric: Metric, series: list[Series], current: int, tolerance: float
         corrected = (total + assumed * missing) / (count + missing) / target
         if within(corrected, tolerance) or (corrected > 1) != (ratio > 1):
             return Wish(metric.name, value, target, ratio, count, current)
-        return Wish(metric.name, value, target, ratio, count, ceil(corrected * current))
-    return Wish(metric.name, value, target, ratio, count, ceil(ratio * count))
+        return Wish(metric.name, value, target, ratio, count, replicas(corrected * current))
+    return Wish(metric.name, value, target, ratio, count, replicas(ratio * count))
+
+
+def replicas(wanted: float) -> int:
+    """Whole replicas, rounded up; within what the state, and any scheduler, can hold."""
+    return ceil(min(max(wanted, -LARGEST), LARGEST))
 
 
 def within(ratio: float, tolerance: float) -> bool:

@@ -28,6 +28,26 @@ log = structlog.get_logger()
 Handle = Callable[[Fetch], Awaitable[None]]
 
 
+class Worker(faust.Worker):
+    """A Faust worker without Faust's web server, which its command line turns on whatever the app says.
+
+    It would listen on every address, and on one port that a second worker on the machine finds taken.
+    """
+
+    def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:
+        app.conf.web_enabled = False
+        super().__init__(app, *services, **options)
+
+
+class Worker(faust.Worker):
+    """A Faust worker without Faust's web server, which the command `worker` turns on: it listens on every
+    address and shows the tables to anybody. Metrics have a port of their own."""
+
+    def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:
+        app.conf.web_enabled = False
+        super().__init__(app, *services, **options)
+
+
 def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool = False) -> faust.App:
     """A Faust app named `name` that gets `topics` as blocks; `state` holds commits back to its state."""
     datadir = settings.datadir / name / (settings.instance or "default")
@@ -39,7 +59,7 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
         broker_credentials=_credentials(settings),
         datadir=datadir,
         store="memory://",
-        web_enabled=False,
+        Worker=Worker,
         topic_allow_declare=False,  # topics are made by `headrace topics init`, with their settings
         topic_disable_leader=True,
         table_standby_replicas=0,
@@ -59,6 +79,7 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
         logging_config=logs.config(settings),
         stream_wait_empty=True,
     )
+    app.conf.Worker = Worker
     app.block_topics = frozenset(topics)
     app.commit_follows_state = state
     app.before_revoke = None

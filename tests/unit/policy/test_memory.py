@@ -105,3 +105,9 @@ def test_memory_for_a_series_stays_below_a_kilobyte():
     for turn in range(100):
         made.samples(*[(turn * 37 + i * 11) % 130 for i in range(20)], after_s=1)
     assert len(pack(made.state)) < 20 * 100 + 2000
+
+
+def test_a_value_beyond_all_sense_wishes_for_no_more_than_can_be_written():
+    made = journal(policy(most=2_000_000_000), wanted=1)
+    made.samples(1e100)
+    assert unpack(pack(made.state)).services["web"].observed.replicas == 1
