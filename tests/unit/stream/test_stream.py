@@ -22,6 +22,13 @@ def test_a_block_is_cut_where_the_last_one_ended():
     assert (rest.start, rest.end, [r.offset for r in rest.records]) == (14, 20, [14, 19])
 
 
+def test_our_own_log_lines_are_never_folded():
+    folded = Folded(lambda: 0.0)
+    lines = [logging.LogRecord("app", logging.INFO, "structlog.py", 7, {"id": n}, (), None) for n in range(3)]
+    assert [folded.filter(line) for line in lines] == [True, True, True]
+    assert lines[2].msg == {"id": 2}
+
+
 def test_a_repeated_log_line_is_folded_into_one_a_second():
     at = [0.0]
     folded = Folded(lambda: at[0])
