@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -28,5 +28,5 @@ def quantity(text: object) -> float:
     return float(match[1]) * _SUFFIXES[match[2] or ""]
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Quantity = Annotated[float, BeforeValidator(quantity)]
+Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema({"type": "string", "format": "duration"})]
+Quantity = Annotated[float, BeforeValidator(quantity), WithJsonSchema({"type": "string", "format": "quantity"})]

@@ -20,9 +20,16 @@ class Strict(BaseModel):
 class Target(Strict):
     """What a metric should be: a percentage per instance, or a value per instance."""
 
-    type: Literal["Utilization", "AverageValue"]
-    averageUtilization: Annotated[float, Field(gt=0)] | None = None  # noqa: N815 - Kubernetes' word
-    averageValue: Quantity | None = None  # noqa: N815
+    type: Annotated[
+        Literal["Utilization", "AverageValue"],
+        Field(description="Utilization: a percentage of one instance. AverageValue: a number per instance."),
+    ]
+    averageUtilization: Annotated[  # noqa: N815 - Kubernetes' word
+        float | None, Field(gt=0, description="The percentage, for type Utilization.")
+    ] = None
+    averageValue: Annotated[  # noqa: N815
+        Quantity | None, Field(description="The number, for type AverageValue; above 0.")
+    ] = None
 
     @model_validator(mode="after")
     def _has_its_value(self) -> Self:
@@ -46,14 +53,14 @@ class Target(Strict):
 class Resource(Strict):
     """A resource by name; a sample of it is a percentage of one instance."""
 
-    name: str
+    name: Annotated[str, Field(description="Name of the samples, like `cpu`.")]
     target: Target
 
 
 class MetricName(Strict):
     """A metric by name."""
 
-    name: str
+    name: Annotated[str, Field(description="Name of the samples, like `rps`.")]
 
 
 class Pods(Strict):
@@ -66,7 +73,7 @@ class Pods(Strict):
 class Metric(Strict):
     """One metric that scales; the largest wish of several wins."""
 
-    type: Literal["Resource", "Pods"]
+    type: Annotated[Literal["Resource", "Pods"], Field(description="Which of the two below is there.")]
     resource: Resource | None = None
     pods: Pods | None = None
 
@@ -99,7 +106,14 @@ class Metric(Strict):
 class Direction(Strict):
     """How scaling in one direction behaves: the most cautious recommendation of this window counts."""
 
-    stabilizationWindowSeconds: Annotated[int, Field(ge=0, le=3600)] | None = None  # noqa: N815
+    stabilizationWindowSeconds: Annotated[  # noqa: N815
+        int | None,
+        Field(
+            ge=0,
+            le=3600,
+            description="Seconds of which the most cautious recommendation counts; left out: 0 up, 300 down.",
+        ),
+    ] = None
 
 
 class Behavior(Strict):
@@ -112,26 +126,42 @@ class Behavior(Strict):
 class Hold(Strict):
     """How long a wish must last in each direction before it counts at all."""
 
-    up_s: Seconds = Field(0.0, alias="up")
-    down_s: Seconds = Field(30.0, alias="down")
+    up_s: Seconds = Field(0.0, alias="up", description="How long a wish for more replicas must last.")
+    down_s: Seconds = Field(30.0, alias="down", description="How long a wish for fewer replicas must last.")
 
 
 class ScaleSpec(Strict):
     """What a Scale policy wants."""
 
     service: Annotated[str, Field(min_length=1, description="Name of the service, or a glob: `web`, `web-*`, `*`.")]
-    minReplicas: Annotated[int, Field(ge=1)] = 1  # noqa: N815
-    maxReplicas: Annotated[int, Field(ge=1)]  # noqa: N815
-    metrics: Annotated[list[Metric], Field(min_length=1)]
-    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    minReplicas: Annotated[int, Field(ge=1, description="Never fewer replicas than this.")] = 1  # noqa: N815
+    maxReplicas: Annotated[int, Field(ge=1, description="Never more replicas than this.")]  # noqa: N815
+    metrics: Annotated[
+        list[Metric],
+        Field(
+            min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
+        ),
+    ]
+    tolerance: Annotated[
+        float, Field(ge=0, lt=1, description="Share by which a metric may miss its target and nothing changes.")
+    ] = 0.1
     behavior: Behavior = Behavior()
     hold: Hold = Field(Hold(), alias="for")
-    every_s: Seconds = Field(1.0, alias="every")
-    stale_s: Seconds = Field(300.0, alias="stale")
-    driver: str = "simulated"
-    target: str = ""
-    notify: str = ""
-    mode: Literal["active", "shadow", "off"] = "active"
+    every_s: Seconds = Field(1.0, alias="every", description="The policy is looked at no more often than this.")
+    stale_s: Seconds = Field(
+        300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
+    )
+    driver: Annotated[str, Field(description="What the workers scale with. So far there is `simulated`.")] = "simulated"
+    target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
+    notify: Annotated[
+        str, Field(description="Receiver that is told of each scaling, by its name in the receivers file; empty: none.")
+    ] = ""
+    mode: Annotated[
+        Literal["active", "shadow", "off"],
+        Field(
+            description="active: decides and acts. shadow: decides, is recorded, nothing is done. off: is not asked."
+        ),
+    ] = "active"
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Self:
@@ -153,9 +183,17 @@ class ScaleSpec(Strict):
 class Metadata(Strict):
     """Name of a policy, unique in the set, and what people attach to it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+            description="Unique in the set: small letters, digits, `-` and `.`, at most 63.",
+        ),
+    ]
+    labels: Annotated[dict[str, str], Field(description="Texts that people attach; the engine reads none.")] = {}
+    annotations: Annotated[dict[str, str], Field(description="The same, for longer texts.")] = {}
 
 
 class ScalePolicy(Strict):
