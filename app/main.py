@@ -14,10 +14,9 @@ import uvloop
 from app import autoscaler, intake, log, metrics, router
 from app.settings import settings
 from app.stream.build import Worker
-from app.stream import build
 
 
-class Worker(build.Worker):
+class AllApps(Worker):
     """A Faust worker that runs all the apps."""
 
     def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:

@@ -29,19 +29,9 @@ Handle = Callable[[Fetch], Awaitable[None]]
 
 
 class Worker(faust.Worker):
-    """A Faust worker without Faust's web server, which its command line turns on whatever the app says.
-
-    It would listen on every address, and on one port that a second worker on the machine finds taken.
-    """
-
-    def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:
-        app.conf.web_enabled = False
-        super().__init__(app, *services, **options)
-
-
-class Worker(faust.Worker):
     """A Faust worker without Faust's web server, which the command `worker` turns on: it listens on every
-    address and shows the tables to anybody. Metrics have a port of their own."""
+    address and shows the tables to anybody. Metrics have a port of their own.
+    """
 
     def __init__(self, app: faust.App, *services: Any, **options: Any) -> None:
         app.conf.web_enabled = False
@@ -79,7 +69,6 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
         logging_config=logs.config(settings),
         stream_wait_empty=True,
     )
-    app.conf.Worker = Worker
     app.block_topics = frozenset(topics)
     app.commit_follows_state = state
     app.before_revoke = None
