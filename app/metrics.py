@@ -21,6 +21,7 @@ STATE_BYTES: Final = Gauge("headrace_state_bytes", "Packed state of a journal pa
 CHECKPOINTS: Final = Counter("headrace_checkpoints", "States written to the changelog")
 SNAPSHOTS: Final = Counter("headrace_snapshots", "States written to the snapshots topic")
 ROUTED: Final = Counter("headrace_routed", "Actions confirmed by RabbitMQ", ["kind"])
+PUBLISH_RETRIES: Final = Counter("headrace_publish_retries", "Publications to RabbitMQ that had to be tried again")
 TRANSPORT: Final = Gauge("headrace_transport", "What the transport met, see app/stream/transport.py", ["app", "what"])
 
 

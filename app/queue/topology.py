@@ -6,15 +6,18 @@ RabbitMQ; everything else is a policy, which can be changed while it runs. Polic
 AMQP: they go through the management API.
 """
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
-from kombu import Connection, Exchange, Queue
-from kombu.exceptions import OperationalError
+from amqp.exceptions import NotFound
+from kombu import Exchange, Queue
 
-from app.settings import Settings, masked
+from app.queue.connection import ERRORS, connect, sentence
+from app.settings import Settings
 from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES
 
 TIMEOUT_S: Final = 10.0
@@ -82,72 +85,90 @@ def init(settings: Settings) -> list[str]:
         EXCHANGE: Exchange(EXCHANGE, type="topic", durable=True),
         DEAD_EXCHANGE: Exchange(DEAD_EXCHANGE, type="fanout", durable=True),
     }
-    try:
-        with Connection(settings.rabbitmq_url, connect_timeout=TIMEOUT_S) as connection:
-            channel = connection.channel()
-            for exchange in exchanges.values():
-                exchange(channel).declare()
-            for exchange_name, queue, key in bindings():
-                Queue(
-                    queue, exchanges[exchange_name], routing_key=key, durable=True, queue_arguments=QUORUM
-                )(channel).declare()  # fmt: skip
-    except (OSError, OperationalError, *Connection().connection_errors, *Connection().channel_errors) as error:
-        raise TopologyError(_why(settings, error)) from error
+    with _connected(settings) as connection:
+        channel = connection.channel()
+        for exchange in exchanges.values():
+            exchange(channel).declare()
+        for name, queue, key in bindings():
+            one = Queue(queue, exchanges[name], routing_key=key, durable=True, queue_arguments=QUORUM)
+            one(channel).declare()
     for name, policy in POLICIES.items():
-        _call(settings, "PUT", f"policies/{{vhost}}/{name}", policy)
+        try:
+            _call(settings, "PUT", f"policies/{{vhost}}/{name}", policy)
+        except TopologyError as error:
+            raise TopologyError(
+                f"the queues are made, their policy is not: {error}; or run `{by_hand(name)}`"
+            ) from error
     return [*exchanges, *queues(), *POLICIES]
+
+
+def by_hand(name: str) -> str:
+    """The command that sets a policy where there is no management API (add `-p` and the virtual host)."""
+    policy = POLICIES[name]
+    definition = json.dumps(policy["definition"])
+    return (
+        f"rabbitmqctl set_policy --priority {policy['priority']} --apply-to {policy['apply-to']} "
+        f"{name} '{policy['pattern']}' '{definition}'"
+    )
 
 
 def check(settings: Settings) -> list[str]:
     """What differs from what should be, a sentence each; empty when all is right."""
     try:
-        wrong = list(_missing_queues(settings))
-    except TopologyError as error:
-        return [str(error)]
-    if wrong:
-        return wrong
-    try:
-        found = {one["name"]: one for one in _call(settings, "GET", "policies/{vhost}")}
+        with _connected(settings) as connection:
+            missing = list(_missing_queues(connection))
+        if missing:
+            return missing
+        types = {one["name"]: one.get("arguments", {}) for one in _call(settings, "GET", "queues/{vhost}")}
+        policies = {one["name"]: one for one in _call(settings, "GET", "policies/{vhost}")}
         listed = _call(settings, "GET", "bindings/{vhost}")
     except TopologyError as error:
         return [str(error)]
     bound = {(one["source"], one["destination"], one["routing_key"]) for one in listed}
+    return [
+        *(
+            f"queue {name} is no quorum queue, so a node that dies can take its messages along; "
+            "when it is empty delete it and run `headrace queues init`"
+            for name in queues()
+            if types.get(name, QUORUM) != QUORUM
+        ),
+        *_wrong_policies(policies),
+        *(
+            f"queue {queue} is not bound to {exchange} by {key!r}; `headrace queues init` mends it"
+            for exchange, queue, key in bindings()
+            if (exchange, queue, key) not in bound
+        ),
+    ]
+
+
+def _missing_queues(connection: Any) -> Iterator[str]:
+    for name in queues():
+        try:
+            Queue(name, channel=connection.channel()).queue_declare(passive=True)
+        except NotFound:
+            yield f"queue {name} is missing; make it with `headrace queues init`"
+
+
+def _wrong_policies(found: dict[str, Any]) -> Iterator[str]:
     for name, policy in POLICIES.items():
         if name not in found:
-            wrong.append(f"RabbitMQ has no policy {name}; make it with `headrace queues init`")
-        elif found[name]["definition"] != policy["definition"] or found[name]["pattern"] != policy["pattern"]:
-            wrong.append(f"RabbitMQ's policy {name} is {found[name]['definition']}; `headrace queues init` mends it")
-    wrong += [
-        f"queue {queue} is not bound to {exchange} by {key!r}; `headrace queues init` mends it"
-        for exchange, queue, key in bindings()
-        if (exchange, queue, key) not in bound
-    ]
-    return wrong
+            yield f"RabbitMQ has no policy {name}; make it with `headrace queues init`"
+        elif any(found[name].get(part) != wanted for part, wanted in policy.items()):
+            yield f"RabbitMQ's policy {name} is {found[name]['definition']}; `headrace queues init` mends it"
 
 
-def _missing_queues(settings: Settings) -> Iterator[str]:
-    connection = Connection(settings.rabbitmq_url, connect_timeout=TIMEOUT_S)
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Any]:
+    """A connection; what goes wrong with it becomes a TopologyError."""
+    connection = None
     try:
-        connection.connect()
-        for name in queues():
-            try:
-                Queue(name, channel=connection.channel()).queue_declare(passive=True)
-            except connection.channel_errors:
-                yield f"queue {name} is missing; make it with `headrace queues init`"
-    except (OSError, OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
-        raise TopologyError(_why(settings, error)) from error
+        connection = connect(settings.rabbitmq_url)
+        yield connection
+    except ERRORS as error:
+        raise TopologyError(sentence(settings.rabbitmq_url, error)) from error
     finally:
-        connection.collect()
-
-
-def _why(settings: Settings, error: BaseException) -> str:
-    where = masked(settings.rabbitmq_url)
-    text = str(error)
-    if "ACCESS_REFUSED" in text or "403" in text:
-        return f"RabbitMQ at {where} refuses the user or password; is HEADRACE_RABBITMQ_URL right?"
-    if "PRECONDITION_FAILED" in text:
-        return f"RabbitMQ at {where} has a queue or exchange of another shape: {text}; delete it and run this again"
-    return f"RabbitMQ does not answer at {where} ({text or type(error).__name__}); is HEADRACE_RABBITMQ_URL right?"
+        if connection is not None:
+            connection.collect()
 
 
 def _call(settings: Settings, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -155,14 +176,22 @@ def _call(settings: Settings, method: str, path: str, body: dict[str, Any] | Non
     api = urlsplit(settings.rabbitmq_management)
     amqp = urlsplit(settings.rabbitmq_url)
     vhost = quote(unquote(amqp.path[1:]) or "/", safe="")
-    url = f"{api.scheme}://{api.hostname}:{api.port}/api/{path.format(vhost=vhost)}"
+    base = f"{api.scheme}://{api.netloc.rpartition('@')[2]}{api.path.rstrip('/')}"
+    url = f"{base}/api/{path.format(vhost=vhost)}"
     user = unquote(api.username or amqp.username or "guest"), unquote(api.password or amqp.password or "guest")
     try:
         answer = httpx2.request(method, url, json=body, auth=user, timeout=TIMEOUT_S)
         answer.raise_for_status()
     except httpx2.HTTPError as error:
         raise TopologyError(
-            f"RabbitMQ's management API at {url} does not do what policies need ({error}); "
-            "enable rabbitmq_management and set HEADRACE_RABBITMQ_API"
+            f"RabbitMQ's management API does not do what policies need: {_told(error)}; "
+            f"run `rabbitmq-plugins enable rabbitmq_management`, or set HEADRACE_RABBITMQ_API if it is not at {base}"
         ) from error
     return answer.json() if answer.content else None
+
+
+def _told(error: httpx2.HTTPError) -> str:
+    """What the API answered, without the links and line breaks that the client adds."""
+    if isinstance(error, httpx2.HTTPStatusError):
+        return f"it answers {error.response.status_code} to {error.request.method} {error.request.url.path}"
+    return str(error) or type(error).__name__

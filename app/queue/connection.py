@@ -1,0 +1,56 @@
+"""How RabbitMQ is reached: every wait is bounded, and what went wrong is a sentence.
+
+Used by `topology` and by the publisher. Nothing is retried here.
+"""
+
+from typing import Any, Final
+
+from amqp.exceptions import AccessRefused, NotAllowed, NotFound, PreconditionFailed
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from app.settings import masked
+from tasks.contract import EXCHANGE
+
+CONNECT_S: Final = 5.0
+"""Longest wait for a connection."""
+SILENCE_S: Final = 10.0
+"""Longest wait for anything RabbitMQ should say or take; longer, and the connection is thrown away."""
+
+ERRORS: Final[tuple[type[Exception], ...]] = (
+    OSError,
+    OperationalError,
+    *Connection().connection_errors,
+    *Connection().channel_errors,
+)
+"""What a call on a connection raises."""
+
+
+def connect(url: str) -> Any:
+    """A new connection; raises one of `ERRORS`. End it with `collect()`, which does not wait for the server."""
+    options = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+    connection = Connection(url, connect_timeout=CONNECT_S, heartbeat=0, transport_options=options)
+    try:
+        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+    except BaseException:
+        connection.collect()
+        raise
+    return connection
+
+
+def sentence(url: str, error: BaseException) -> str:
+    """What went wrong and what to do, without the password."""
+    where = f"RabbitMQ at {masked(url)}"
+    if isinstance(error, AccessRefused):
+        return f"{where} refuses the user or password; is HEADRACE_RABBITMQ_URL right?"
+    if isinstance(error, NotAllowed):
+        return f"{where} does not let this user into the virtual host; is HEADRACE_RABBITMQ_URL right?"
+    if isinstance(error, NotFound):
+        return f"{where} has no exchange {EXCHANGE}; make it with `headrace queues init`"
+    if isinstance(error, PreconditionFailed):
+        return f"{where} has a queue or exchange of another shape ({error}); delete it and run this again"
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return f"{where} is silent; is it cut off, frozen, or short of memory or disk?"
+    # py-amqp's own texts may hold a line break or nothing
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"RabbitMQ does not answer at {masked(url)} ({text}); is HEADRACE_RABBITMQ_URL right?"
