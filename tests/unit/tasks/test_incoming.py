@@ -1,0 +1,82 @@
+"""What a message asks for: refusals that say what is wrong, and what an action claims."""
+
+import json
+
+import msgspec
+import pytest
+
+from tasks.contract import Build, Notify, Scale, encode
+from tasks.errors import RejectedError
+from tasks.incoming import decoded, entry_of
+
+SCALE = Scale(
+    id="j-0-1-0", service="web", decided_at_ms=1, expires_at_ms=2, from_replicas=1, to_replicas=2, generation=7
+)
+BUILD = Build(id="j-0-1-1", service="app", decided_at_ms=1, expires_at_ms=2, repo="app", branch="main")
+
+
+def plain(action=SCALE, **changed):
+    return json.loads(encode(action)) | changed
+
+
+@pytest.mark.parametrize("action", [SCALE, BUILD])
+def test_an_action_comes_out_as_it_went_in(action):
+    assert decoded(plain(action)) == action
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        (None, "object"),
+        ([], "object"),
+        ("web", "object"),
+        ({}, "kind"),
+        (plain(kind="dance"), "dance"),
+        (plain(to_replicas="3"), "to_replicas"),
+        (plain(to_replicas=True), "to_replicas"),
+        (plain(to_replicas=-1), "to_replicas"),
+        (plain(generation=2**53), "generation"),
+        (plain(generation=1.5), "generation"),
+        (plain(id=""), "`id`"),
+        (plain(id="x" * 256), "256"),
+        (plain(service=""), "`service`"),
+        (plain(schema=2), "update the worker"),
+    ],
+)
+def test_what_is_no_action_is_refused_with_what_is_wrong(argument, words):
+    with pytest.raises(RejectedError, match=words):
+        decoded(argument)
+
+
+def test_a_field_that_this_version_does_not_know_is_no_reason_to_refuse():
+    assert decoded(plain(colour="red")) == SCALE
+
+
+def test_a_scaling_claims_its_target_and_generation_too():
+    assert (entry_of(SCALE).target, entry_of(SCALE).generation) == ("simulated:web", 7)
+    other = msgspec.structs.replace(SCALE, target="web-blue", driver="kubernetes")
+    assert entry_of(other).target == "kubernetes:web-blue"
+    assert entry_of(BUILD).target == ""
+
+
+def test_the_same_request_at_another_time_has_the_same_payload():
+    later = msgspec.structs.replace(BUILD, decided_at_ms=99, expires_at_ms=100, trace="00-1-2-01")
+    assert entry_of(later).payload == entry_of(BUILD).payload
+
+
+@pytest.mark.parametrize("changed", [{"branch": "next"}, {"commit": "abc"}, {"repo": "web"}, {"service": "web"}])
+def test_another_request_has_another_payload(changed):
+    assert entry_of(msgspec.structs.replace(BUILD, **changed)).payload != entry_of(BUILD).payload
+
+
+def test_a_later_version_with_a_new_field_says_the_same_payload_of_an_old_message():
+    class Newer(Build, frozen=True, kw_only=True, tag="build", tag_field="kind"):
+        cache: bool = True
+
+    newer = msgspec.convert(plain(BUILD), Newer)
+    assert entry_of(newer).payload == entry_of(BUILD).payload
+
+
+def test_kinds_do_not_share_payloads():
+    told = Notify(id="a", service="s", decided_at_ms=1, expires_at_ms=2, receiver="r", title="t", body="b")
+    assert entry_of(told).payload != entry_of(BUILD).payload
