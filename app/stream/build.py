@@ -49,7 +49,6 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
         broker_credentials=_credentials(settings),
         datadir=datadir,
         store="memory://",
-        web_enabled=False,
         Worker=Worker,
         web_enabled=False,  # for the apps beside the first, which no command turns it on for
         topic_allow_declare=False,  # topics are made by `headrace topics init`, with their settings
