@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration chaos bench lock format clean
+.PHONY: help demo test check unit integration chaos bench docs lock format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ chaos: $(READY) ## long fault tests
 
 bench: $(READY) ## measurements, each beside its baseline
 	$(BIN)/pytest tests/bench -s
+
+docs: $(READY) ## write the pages of docs/ that say what the code says
+	$(BIN)/python -m tests.docs
 
 lock: ## take newer dependencies into requirements.lock
 	uv pip compile --universal --generate-hashes --no-annotate pyproject.toml --group dev --all-extras -o requirements.lock
