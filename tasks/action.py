@@ -152,9 +152,10 @@ class Runner:
                 raise
             except TemporaryError as why:
                 waited_s = time.monotonic() - began
-                if longest_s - waited_s <= why.delay_s:
+                pause_s = why.delay_s * random.uniform(1.0, 1.5)  # noqa: S311 - spreads retries
+                if longest_s - waited_s <= pause_s:
                     return Done(Status.FAILED, f"given up after {waited_s:.0f} s: {why}")
-                self.sleep(why.delay_s * random.uniform(1.0, 1.5))  # noqa: S311 - spreads retries
+                self.sleep(pause_s)
             except Exception as bug:
                 bugs += 1
                 log.exception("action_bug", id=action_id, tries=bugs)

@@ -8,15 +8,19 @@ topic or a queue.
     oncall = ["mailto://user:password@example.org", "json://hooks.example.org/headrace"]
 """
 
-import tomllib
 from pathlib import Path
 
 import apprise
+import msgspec
 
 from tasks.contract import Notify
 from tasks.errors import PermanentError, TemporaryError
 
 _SEVERITIES = {"info": apprise.NotifyType.INFO, "warning": apprise.NotifyType.WARNING}
+
+
+class _File(msgspec.Struct):
+    receivers: dict[str, str | list[str]] = {}
 
 
 class AppriseReceivers:
@@ -48,8 +52,7 @@ class AppriseReceivers:
         if self._file is None:
             return {}
         try:
-            found = tomllib.loads(self._file.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            table = msgspec.toml.decode(self._file.read_bytes(), type=_File).receivers
+        except (OSError, ValueError) as error:  # whoever edits the file is given the time to mend it
             raise TemporaryError(f"the receivers file {self._file} cannot be read: {error}", delay_s=5.0) from error
-        table = found.get("receivers", {})
-        return {name: [urls] if isinstance(urls, str) else list(urls) for name, urls in table.items()}
+        return {name: [urls] if isinstance(urls, str) else urls for name, urls in table.items()}

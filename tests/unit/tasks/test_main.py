@@ -1,0 +1,77 @@
+"""The Celery application and the settings: names, queues, and what may not change them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tasks import contract
+from tasks.main import build_app, runner
+from tasks.settings import Settings
+
+
+@pytest.fixture
+def made(monkeypatch):
+    monkeypatch.setenv("CELERY_BROKER_URL", "amqp://else:else@elsewhere:1//")
+    monkeypatch.setenv("BROKER_URL", "amqp://else:else@elsewhere:1//")
+    return build_app(Settings(rabbitmq_url="amqp://ours:ours@here:5672//"))
+
+
+def ours(app):
+    return {name for name in app.tasks if not name.startswith("celery.")}
+
+
+def test_each_kind_has_a_task_and_each_task_a_kind(made):
+    assert ours(made) == {contract.task_name(kind) for kind in contract.Kind}
+
+
+def test_each_kind_has_a_queue_that_the_worker_reads_and_each_queue_a_kind(made):
+    assert set(contract.QUEUES) == set(contract.Kind) == set(contract.EXPIRY_S)
+    assert sorted(queue.name for queue in made.amqp.queues.values()) == sorted(contract.QUEUES.values())
+
+
+def test_each_kind_has_a_function(tmp_path):
+    assert set(runner().acts) == set(contract.Kind)
+
+
+def test_every_action_of_the_contract_has_a_kind():
+    tags = {one.__struct_config__.tag for one in contract.Action.__args__}
+    assert tags == {kind.value for kind in contract.Kind}
+
+
+def test_celerys_own_variables_change_nothing(made):
+    assert made.connection_for_read().hostname == "here"
+    assert made.connection_for_write().hostname == "here"
+
+
+def test_the_settings_that_keep_deliveries_safe_are_in_force(made):
+    conf = made.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert not conf.task_acks_on_failure
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.worker_cancel_long_running_tasks_on_connection_loss
+    assert conf.accept_content == ["json"]
+
+
+def test_importing_the_contract_loads_neither_celery_nor_redis():
+    heavy = "{'celery', 'kombu', 'redis', 'faust', 'confluent_kafka', 'pydantic'}"
+    code = f"import sys, tasks.contract; print({heavy} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert said.stdout.strip() == "set()"
+
+
+def test_without_kafka_there_is_no_configuration_for_it():
+    assert Settings(kafka_url="").librdkafka() == {}
+
+
+def test_a_user_of_kafka_means_encryption():
+    config = Settings(kafka_url="kafka://k:9093", kafka_username="u", kafka_password="p").librdkafka()
+    assert config["bootstrap.servers"] == "k:9093"
+    assert (config["security.protocol"], config["sasl.password"]) == ("SASL_SSL", "p")
+
+
+def test_a_lease_too_short_to_be_kept_is_refused():
+    with pytest.raises(ValueError, match="lease_s"):
+        Settings(lease_s=0.5)
