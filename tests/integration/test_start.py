@@ -1,0 +1,86 @@
+"""What is not as it should be is said at the start: one sentence, no traceback, an exit code that is not 0."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.local import ports
+from app.stream.topics import CHANGELOG, DECISIONS
+from tests import fresh
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.timeout(120)
+
+FAUST = ["faust", "-A", "app", "worker", "-l", "info"]
+
+
+@pytest.fixture
+def said(processes, headrace_env):
+    """Start the product and wait for its end; what it said of itself, which is one sentence."""
+
+    def said(*command, **more):
+        running = processes.start(command or FAUST, headrace_env | more)
+        wait_for(lambda: running.code is not None, 60, "it to end")
+        assert running.code not in {0, -9, -15}
+        assert "Traceback" not in running.text
+        sentences = [line for line in running.text.splitlines() if line.startswith("headrace: ")]
+        assert len(sentences) == 1, running.text
+        return sentences[0]
+
+    return said
+
+
+def make_anew(settings, name, partitions):
+    """Delete a topic; make it again with so many partitions, or not at all with 0."""
+    admin = AdminClient(settings.librdkafka())
+    admin.delete_topics([name])[name].result(30)
+    wait_for(lambda: name not in admin.list_topics(timeout=20).topics, 30, f"{name} to be gone")
+    if partitions:
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+        wait_for(lambda: name in admin.list_topics(timeout=20).topics, 30, f"{name} to be there")
+
+
+@pytest.mark.parametrize("app", ["app", "app.intake", "app.autoscaler", "app.router"])
+def test_a_missing_topic_is_named_with_the_command_that_makes_it(clean, said, app):
+    make_anew(clean, DECISIONS, 0)
+    sentence = said("faust", "-A", app, "worker", "-l", "info")
+    assert sentence == f"headrace: topic {DECISIONS} is missing; make it with `headrace topics init`."
+
+
+def test_a_changelog_of_another_size_than_the_journal_is_refused(clean, said):
+    make_anew(clean, CHANGELOG, 3)
+    assert f"topic {CHANGELOG} has 3 partitions and needs 4" in said()
+
+
+def test_a_kafka_that_does_not_answer_is_named_with_its_setting(said):
+    [port] = ports.free()
+    sentence = said(HEADRACE_KAFKA_URL=f"kafka://127.0.0.1:{port}")
+    assert f"127.0.0.1:{port}" in sentence
+    assert "HEADRACE_KAFKA_URL" in sentence
+
+
+def test_wrong_rabbitmq_credentials_are_named_without_the_password(clean, said):
+    parts = urlsplit(clean.rabbitmq_url)
+    wrong = clean.rabbitmq_url.replace(f":{parts.password}@", ":wr0ng@")
+    sentence = said(HEADRACE_RABBITMQ_URL=wrong)
+    assert "HEADRACE_RABBITMQ_URL" in sentence
+    assert "wr0ng" not in sentence
+
+
+def test_a_setting_that_is_none_is_named(said):
+    assert "HEADRACE_CHECKPOINT_S" in said(HEADRACE_CHECKPOINT_S="often")
+
+
+def test_a_rabbitmq_that_is_away_is_no_reason_to_end(clean, headrace_env, processes):
+    [port] = ports.free()
+    away = re.sub(r":\d+/", f":{port}/", clean.rabbitmq_url)
+    running = processes.start(FAUST, headrace_env | {"HEADRACE_RABBITMQ_URL": away})
+    group = AdminClient(clean.librdkafka())
+    state = lambda: group.describe_consumer_groups(["router"])["router"].result(20).members  # noqa: E731
+    wait_for(state, 60, "the router to have joined its group")
+    assert running.alive
+    running.stop(10)
+    assert running.code == 0
+    fresh.keys(clean)
