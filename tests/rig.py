@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from time import time
 
 import msgspec
@@ -66,7 +67,13 @@ class Rig:
 
     def ended(self, prefix, count=1, timeout=30) -> list[Outcome]:
         """At least so many outcomes of these actions, once they are there."""
-        return wait_for(lambda: len(all_ := self.outcomes(prefix)) >= count and all_, timeout, f"outcomes of {prefix}")
+
+        def found():
+            with suppress(client.KafkaUnavailable):  # a broker that thaws has no leaders for a moment
+                outcomes = self.outcomes(prefix)
+                return outcomes if len(outcomes) >= count else None
+
+        return wait_for(found, timeout, f"{count} outcomes of {prefix}")
 
     def effects(self, service) -> list[str]:
         """Ids of the actions that took effect on a service of the fleet, in order."""

@@ -1,0 +1,180 @@
+"""Workers on real servers that are killed, cut off and stopped: no action lost, none done twice."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tasks.contract import Status, action_key, target_key
+from tests.processes import wait_for
+from tests.rig import LEASE_S, Rig, building, scaling, worker
+
+
+@pytest.fixture
+def rig(clean):
+    return Rig(clean)
+
+
+@pytest.fixture
+def env(headrace_env):
+    return headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S)}
+
+
+def holder(rig, service):
+    """(action id, pid) of the worker process that is in the middle of scaling a service."""
+    held = rig.redis.hget(target_key(f"simulated:{service}"), "holder")
+    owner = rig.redis.hget(action_key(held), "owner") if held else None
+    return (held, int(owner.rpartition(":")[2])) if owner else None
+
+
+def test_the_action_of_a_killed_worker_is_taken_over_and_done_once(rig, env, processes):
+    first = worker(processes, env, "first")
+    rig.fleet("victim", delay_ms=5000)
+    rig.send(scaling("victim-1", "victim"))
+    wait_for(lambda: holder(rig, "victim"), 20, "the action to be held")
+    worker(processes, env, "second")
+    first.kill()
+    rig.fleet("victim")
+    (outcome,) = rig.ended("victim-1")
+    assert (outcome.status, outcome.attempts, outcome.found, outcome.set) == (Status.DONE, 2, 2, 4)
+    assert rig.effects("victim") == ["victim-1"]
+    assert rig.depth("scale") == 0
+
+
+def test_the_action_of_a_killed_child_is_done_by_the_same_worker(rig, env, processes):
+    running = worker(processes, env)
+    rig.fleet("child", delay_ms=5000)
+    rig.send(scaling("child-1", "child"))
+    _, pid = wait_for(lambda: holder(rig, "child"), 20, "the action to be held")
+    os.kill(pid, signal.SIGKILL)
+    rig.fleet("child")
+    (outcome,) = rig.ended("child-1")
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    assert rig.effects("child") == ["child-1"]
+    assert running.alive
+
+
+def test_an_effect_whose_worker_died_before_it_was_marked_is_told_as_done_though_it_expired(rig, env, processes):
+    """The fleet has the effect, the ledger only that it was begun; then the action expires."""
+    rig.fleet("begun")
+    action = scaling("begun-1", "begun", expires_in_s=4.0)
+    first = worker(processes, env, "first")
+    rig.redis.hset("headrace:fleet:begun", "delay_ms", 2000)
+    rig.send(action)
+    _, pid = wait_for(lambda: holder(rig, "begun"), 20, "the action to be held")
+    os.kill(pid, signal.SIGSTOP)  # so that the effect is ours to make, in its place
+    first.kill()
+    note = f'{{"id": "begun-1", "to": 4, "generation": {action.generation}}}'
+    rig.redis.rpush("headrace:fleet:begun:log", note)
+    rig.fleet("begun", replicas=4, generation=1)
+    time.sleep(max(0.0, action.expires_at_ms / 1000 - time.time()) + 0.1)
+    worker(processes, env, "second")
+    (outcome,) = rig.ended("begun-1")
+    assert (outcome.status, outcome.set, outcome.attempts) == (Status.DONE, 4, 2)
+
+
+def test_an_orphaned_build_is_waited_for_and_not_run_beside_itself(rig, env, processes, tmp_path):
+    runs = tmp_path / "runs"
+    env = env | {
+        "HEADRACE_BUILD_DIR": str(tmp_path / "builds"),
+        "HEADRACE_BUILD_COMMAND": f"echo run >> {runs}; sleep 4; echo end >> {runs}",
+    }
+    first = worker(processes, env, "first")
+    rig.send(building("orphan-1"))
+    wait_for(runs.exists, 20, "the build to begin")
+    worker(processes, env, "second")
+    first.kill()
+    (outcome,) = rig.ended("orphan-1")
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    assert runs.read_text().split() == ["run", "end"]
+
+
+def test_redis_killed_while_actions_flow_loses_none_and_doubles_none(rig, env, processes, redis):
+    running = worker(processes, env)
+    actions = [scaling(f"redis-{n:02}", f"redis{n}", to=3) for n in range(30)]
+    for action in actions:
+        rig.fleet(action.service, delay_ms=200)
+    rig.send(*actions)
+    rig.ended("redis-", 3)
+    redis.kill()
+    time.sleep(3)
+    before = len(rig.outcomes("redis-"))
+    redis.start()
+    outcomes = rig.ended("redis-", 30, timeout=60)
+    assert before < 30
+    assert {one.id for one in outcomes} == {one.id for one in actions}
+    assert {one.status for one in outcomes} == {Status.DONE}
+    assert all(rig.effects(one.service) == [one.id] for one in actions)
+    assert running.alive
+    wait_for(lambda: rig.depth("dead_letters") == 0, 5)
+
+
+def test_a_delivery_is_not_acknowledged_before_kafka_has_its_outcome(rig, env, processes, kafka):
+    running = worker(processes, env)
+    rig.fleet("frozen")
+    rig.send(scaling("warm-1", "warm"))
+    rig.ended("warm-1")
+    kafka.freeze()
+    rig.send(scaling("frozen-1", "frozen"))
+    wait_for(lambda: rig.effects("frozen"), 20, "the effect")
+    wait_for(lambda: rig.redis.hget(action_key("frozen-1"), "state") == "done", 10, "the mark")
+    time.sleep(1)
+    running.kill()  # what was not acknowledged comes again
+    wait_for(lambda: rig.depth("scale") == 1, 20, "the delivery to be back in its queue")
+    kafka.thaw()
+    worker(processes, env, "second")
+    outcomes = rig.ended("frozen-1")
+    assert {one.status for one in outcomes} == {Status.DONE}
+    assert rig.effects("frozen") == ["frozen-1"]
+
+
+def test_an_outcome_waits_for_kafka_longer_than_one_try(rig, env, processes, kafka):
+    worker(processes, env)
+    rig.fleet("patient")
+    kafka.freeze()
+    rig.send(scaling("patient-1", "patient"))
+    time.sleep(14)  # a try is given up after 10 s
+    kafka.thaw()
+    assert {one.status for one in rig.ended("patient-1")} == {Status.DONE}
+    wait_for(lambda: rig.depth("scale") == 0, 10)
+
+
+def test_rabbitmq_killed_under_load_loses_no_action_and_doubles_none(rig, env, processes, rabbitmq):
+    running = [worker(processes, env, name) for name in ("first", "second")]
+    actions = [scaling(f"load-{n:03}", f"load{n}", to=3) for n in range(200)]
+    for action in actions:
+        rig.fleet(action.service, delay_ms=20)
+    time.sleep(1)  # RabbitMQ 3.10 may lose a queue that it has just made or emptied: see `tests.fresh.queues`
+    rig.send(*actions)
+    rig.ended("load-", 20)
+    rabbitmq.kill()
+    rabbitmq.start()
+    wait_for(lambda: len({one.id for one in rig.outcomes("load-")}) == 200, 90, "all actions")
+    outcomes = rig.outcomes("load-")
+    assert {one.status for one in outcomes} == {Status.DONE}
+    assert all(rig.effects(one.service) == [one.id] for one in actions)
+    assert all(one.alive for one in running)
+    print(f"200 actions, {len(outcomes) - 200} delivered again")
+
+
+def test_without_kafka_actions_are_done_and_the_ledger_has_their_outcomes(rig, env, processes):
+    worker(processes, env | {"HEADRACE_KAFKA_URL": ""})
+    rig.fleet("alone")
+    rig.send(scaling("alone-1", "alone"))
+    wait_for(lambda: rig.redis.hget(action_key("alone-1"), "state") == "done", 20, "the action")
+    assert rig.effects("alone") == ["alone-1"]
+    assert '"status":"done"' in rig.redis.hget(action_key("alone-1"), "outcome")
+    assert rig.outcomes() == []
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_does(rig, env, processes):
+    running = worker(processes, env, children=1)
+    rig.fleet("stop", delay_ms=2000)
+    rig.send(scaling("stop-1", "stop", generation=1))
+    wait_for(lambda: holder(rig, "stop"), 20, "the action to be held")
+    os.kill(running.pid, signal.SIGTERM)  # the worker alone, as `headrace up` and `docker stop` do
+    wait_for(lambda: not running.alive, 20, "the worker to end")
+    (outcome,) = rig.outcomes("stop-1")
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
+    assert rig.depth("scale") == 0
