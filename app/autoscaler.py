@@ -84,6 +84,7 @@ async def _send(app: faust.App, partition: int, decided: list[Decision]) -> None
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
     logs.setup(settings())
+    metrics.serve(settings())
     return build(settings())
 
 

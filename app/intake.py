@@ -78,8 +78,9 @@ class Intake:
             metrics.FACTS.labels(str(fact.__struct_config__.tag)).inc()
 
     async def _quarantine(self, topic: str, quarantined: list[Quarantined]) -> None:
+        # all at once: a flood of bad records has no order to keep, and must not hold up the good ones
+        await asyncio.gather(*(self._write(QUARANTINE, one.encode(), 0) for one in quarantined))
         for one in quarantined:
-            await self._write(QUARANTINE, one.encode(), 0)
             metrics.QUARANTINED.labels(topic).inc()
             log.warning("quarantined", topic=topic, partition=one.partition, offset=one.offset, why=one.reason)
 
@@ -121,6 +122,7 @@ def build(config: Settings) -> faust.App:
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
     logs.setup(settings())
+    metrics.serve(settings())
     return build(settings())
 
 

@@ -9,9 +9,8 @@ from functools import cache
 from typing import Any
 
 import faust
-import uvloop
 
-from app import autoscaler, intake, log, metrics, router
+from app import autoscaler, intake, router
 from app.settings import settings
 from app.stream.build import Worker
 
@@ -29,9 +28,6 @@ class AllApps(Worker):
 @cache
 def faust_app() -> faust.App:
     """The auto-scaler, set up so that its worker runs the intake and the router too."""
-    uvloop.install()
-    log.setup(settings())
-    metrics.serve(settings())
     app = autoscaler.faust_app()
     app.conf.Worker = AllApps
     return app

@@ -5,6 +5,7 @@ Names, kinds and help texts are the documentation. Nothing is counted per sample
 once a fetch.
 """
 
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, start_http_server
@@ -25,7 +26,8 @@ PUBLISH_RETRIES: Final = Counter("headrace_publish_retries", "Publications to Ra
 TRANSPORT: Final = Gauge("headrace_transport", "What the transport met, see app/stream/transport.py", ["app", "what"])
 
 
+@cache
 def serve(settings: Settings) -> None:
-    """Serve the metrics on loopback, if a port is set."""
+    """Serve the metrics of this process on loopback, if a port is set; asked again, it serves already."""
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr="127.0.0.1")

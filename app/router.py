@@ -69,6 +69,7 @@ def to_send(raw: bytes | None) -> Outgoing | None:
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
     logs.setup(settings())
+    metrics.serve(settings())
     return build(settings())
 
 

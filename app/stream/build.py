@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import faust
 import structlog
+import uvloop
 
 from app import log as logs
 from app.settings import Settings
@@ -42,6 +43,7 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
     """A Faust app named `name` that gets `topics` as blocks; `state` holds commits back to its state."""
     datadir = settings.datadir / name / (settings.instance or "default")
     datadir.mkdir(parents=True, exist_ok=True)
+    uvloop.install()  # before Faust asks for a loop
     app = faust.App(
         name,
         env_prefix="HEADRACE_FAUST_",  # Faust's BROKER_URL would override the address given here
