@@ -4,9 +4,12 @@ import json
 import threading
 from http import HTTPStatus
 from time import monotonic, sleep
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from app.local import ports
 from app.local import servers as local
 from app.local.receiver import Receiver
 from app.settings import Settings
@@ -31,7 +34,12 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared(session, receiver, built):
+def metrics_port():
+    return ports.free()[0]
+
+
+@pytest.fixture(scope="module")
+def shared(session, receiver, built, metrics_port):
     """The rig, with a worker that stays alive through all these tests."""
     servers = session.have(*local.NAMES)
     settings = Settings(
@@ -49,6 +57,7 @@ def shared(session, receiver, built):
         "HEADRACE_RECEIVERS_FILE": str(receivers),
         "HEADRACE_BUILD_DIR": str(built.parent),
         "HEADRACE_BUILD_COMMAND": f'echo "$HEADRACE_REPO $HEADRACE_BRANCH $HEADRACE_COMMIT" >> {built}',
+        "HEADRACE_WORKER_METRICS_PORT": str(metrics_port),
         "CELERY_BROKER_URL": "amqp://nobody:nothing@127.0.0.1:1//",
     }
     processes = Processes(built.parent / "logs")
@@ -262,3 +271,28 @@ def test_many_actions_at_once_are_each_done_once(rig):
     outcomes = rig.ended("many-", 120, timeout=60)
     assert {one.status for one in outcomes} == {Status.DONE}
     assert all(rig.effects(action.service) == [action.id] for action in actions)
+
+
+def counted(port, name, **labels):
+    """The value of a counter of all the worker's processes."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    samples = [sample for family in families for sample in family.samples]
+    return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
+
+def test_the_metrics_count_what_the_workers_processes_did(rig, metrics_port):
+    names = [
+        ("headrace_actions_total", {"kind": "scale", "status": "done"}),
+        ("headrace_action_repeats_total", {"kind": "scale"}),
+        ("headrace_messages_rejected_total", {}),
+        ("headrace_decided_to_started_seconds_count", {"kind": "scale"}),
+    ]
+    before = [counted(metrics_port, name, **labels) for name, labels in names]
+    rig.fleet("counted")
+    rig.send(*[scaling("counted-1", "counted")] * 3)
+    rig.raw("scale", b"{", {"task": NAME, "id": "x"}, **JSON)
+    rig.ended("counted-1", 3)
+    wait_for(lambda: rig.depth(DEAD_QUEUE) == 1, 20, "the dead letter")
+    after = [counted(metrics_port, name, **labels) for name, labels in names]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2, 1, 1]
