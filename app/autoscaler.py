@@ -14,17 +14,16 @@ from typing import Any
 import faust
 import structlog
 
-from app import log as logs
 from app import metrics
 from app.policy import decision as decisions
 from app.policy.decision import Decision
 from app.policy.facts import Record, decode
 from app.policy.state import State
 from app.policy.step import step
-from app.settings import Settings, settings
+from app.settings import Settings
 from app.stream.blocks import Block, Fetch
 from app.stream.build import build as build_app
-from app.stream.build import fetches, journal_partitions
+from app.stream.build import configured, fetches, journal_partitions
 from app.stream.checkpoint import Checkpoints
 from app.stream.topics import DECISIONS, JOURNAL
 from tasks.contract import kind_of
@@ -83,9 +82,7 @@ async def _send(app: faust.App, partition: int, decided: list[Decision]) -> None
 @cache
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
-    logs.setup(settings())
-    metrics.serve(settings())
-    return build(settings())
+    return build(configured())
 
 
 def __getattr__(name: str) -> Any:

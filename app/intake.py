@@ -20,13 +20,12 @@ import faust
 import structlog
 from faust.types.tuples import TP
 
-from app import log as logs
 from app import metrics
 from app.policy.facts import Fact, Tick, encode
-from app.settings import Settings, settings
+from app.settings import Settings
 from app.stream.blocks import Block, Fetch
 from app.stream.build import build as build_app
-from app.stream.build import fetches, guarded, journal_partitions
+from app.stream.build import configured, fetches, guarded, journal_partitions
 from app.stream.progress import Progress
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
 from app.wire.quarantine import Quarantined
@@ -121,9 +120,7 @@ def build(config: Settings) -> faust.App:
 @cache
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
-    logs.setup(settings())
-    metrics.serve(settings())
-    return build(settings())
+    return build(configured())
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ is. While RabbitMQ is away the partition stands still; lag is the alarm.
 `faust -A app.router worker -l info` runs it alone.
 """
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -15,23 +16,26 @@ import msgspec
 import structlog
 from mode import Service
 
-from app import log as logs
 from app import metrics
 from app.policy import decision as decisions
+from app.queue.connection import refusal
 from app.queue.message import Outgoing, outgoing
 from app.queue.publisher import Publisher
-from app.settings import Settings, settings
+from app.settings import Settings
 from app.stream.blocks import Fetch
 from app.stream.build import build as build_app
-from app.stream.build import fetches, journal_partitions
+from app.stream.build import configured, fetches, journal_partitions
 from app.stream.topics import DECISIONS
 
 log = structlog.get_logger()
 
 
 def build(config: Settings) -> faust.App:
-    """The Faust app `router`; ends the process with a sentence if the topics are not right."""
+    """The Faust app `router`; ends the process with a sentence if the topics are not right or RabbitMQ refuses us."""
     journal_partitions(config)
+    refused = refusal(config.rabbitmq_url)  # away, it is waited for; with a wrong password that would be for ever
+    if refused:
+        sys.exit(f"headrace: {refused}")
     app = build_app("router", [DECISIONS], config)
     publisher = Publisher(config.rabbitmq_url)
 
@@ -68,9 +72,7 @@ def to_send(raw: bytes | None) -> Outgoing | None:
 @cache
 def faust_app() -> faust.App:
     """The app with the settings of this process."""
-    logs.setup(settings())
-    metrics.serve(settings())
-    return build(settings())
+    return build(configured())
 
 
 def __getattr__(name: str) -> Any:

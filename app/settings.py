@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -114,6 +114,11 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def mistakes(error: ValidationError) -> str:
+    """What is wrong with the environment, each variable by its name."""
+    return "; ".join(f"setting HEADRACE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
 
 
 def masked(url: str) -> str:

@@ -34,12 +34,9 @@ def sentence_of(error: BaseException) -> str | None:
         if isinstance(known, type) and isinstance(error, known):
             return str(error)
     if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
-        return "; ".join(f"setting {_variable(one)}: {one['msg']}" for one in error.errors())
+        from app.settings import mistakes
+
+        return mistakes(error)  # type: ignore[arg-type]
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror or error}"
     return None
-
-
-def _variable(mistake: dict[str, object]) -> str:
-    place = mistake.get("loc") or ("",)
-    return f"HEADRACE_{str(place[0]).upper()}" if isinstance(place, tuple) else str(place)

@@ -1,6 +1,6 @@
 """How RabbitMQ is reached: every wait is bounded, and what went wrong is a sentence.
 
-Used by `topology` and by the publisher. Nothing is retried here.
+Used by `topology`, by the publisher and by the router's start. Nothing is retried here.
 """
 
 from typing import Any, Final
@@ -36,6 +36,17 @@ def connect(url: str) -> Any:
         connection.collect()
         raise
     return connection
+
+
+def refusal(url: str) -> str:
+    """Why RabbitMQ does not let us in, if it says so; empty if it does, and also while it is away."""
+    try:
+        connect(url).collect()
+    except (AccessRefused, NotAllowed) as error:
+        return sentence(url, error)
+    except ERRORS:
+        return ""
+    return ""
 
 
 def sentence(url: str, error: BaseException) -> str:

@@ -13,9 +13,11 @@ from typing import Any, Final
 import faust
 import structlog
 import uvloop
+from pydantic import ValidationError
 
 from app import log as logs
-from app.settings import Settings
+from app import metrics
+from app.settings import Settings, mistakes, settings
 from app.stream.blocks import Fetch
 from app.stream.topics import STATE_BYTES, TopicsError, partitions_of_journal
 
@@ -113,6 +115,17 @@ def broken(sentence: str, exc_info: BaseException | None = None) -> None:
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(EXIT_BROKEN)
+
+
+def configured() -> Settings:
+    """The settings of this process, with log and metrics set up; ends the process with a sentence if one is wrong."""
+    try:
+        config = settings()
+    except ValidationError as error:
+        sys.exit(f"headrace: {mistakes(error)}.")
+    logs.setup(config)
+    metrics.serve(config)
+    return config
 
 
 def journal_partitions(settings: Settings) -> int:

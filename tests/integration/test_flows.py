@@ -22,17 +22,24 @@ def product(session, tmp_path_factory):
     servers = session.have("kafka", "rabbitmq", "redis")
     with Product(servers, tmp_path_factory.mktemp("flows")) as product:
         product.worker()
+        product.running = product.stream()
+        product.apply(policy())
         yield product
 
 
 @pytest.fixture
 def stream(product):
-    """One Faust worker with the three apps, and a policy in force."""
-    running = product.stream()
-    if "POLICIES_CHANGED" not in product.reasons():
-        product.apply(policy())
-    yield running
-    running.stop()
+    """One Faust worker with the three apps, shared by the tests that leave it as it is."""
+    if not product.running.alive:
+        product.running = product.stream()
+    return product.running
+
+
+@pytest.fixture
+def stopped(product):
+    """The product without its stream side."""
+    product.running.stop(10)
+    return product
 
 
 def heat(product, service, cpu=92, replicas=2):
@@ -94,7 +101,7 @@ def test_an_array_of_messages_is_each_of_them(product, stream):
         assert done(product, decision).set == product.replicas(name) == 2
 
 
-def test_the_apps_in_processes_of_their_own_do_the_same(product):
+def test_the_apps_in_processes_of_their_own_do_the_same(product, stopped):
     apps = [product.stream(f"app.{name}") for name in ("intake", "autoscaler", "router")]
     decision = heat(product, "alone")
     assert (decision.action.from_replicas, decision.action.to_replicas, decision.reason) == (2, 4, "ABOVE_TARGET")
@@ -105,7 +112,7 @@ def test_the_apps_in_processes_of_their_own_do_the_same(product):
     assert [app.code for app in apps] == [0, 0, 0], [last_lines(app) for app in apps]
 
 
-def test_without_rabbitmq_decisions_are_recorded_and_nothing_is_done(product):
+def test_without_rabbitmq_decisions_are_recorded_and_nothing_is_done(product, stopped):
     stream = product.stream(HEADRACE_RABBITMQ_URL="")
     decision = heat(product, "quiet")
     _, end = client.borders(product.settings, DECISIONS)
@@ -119,7 +126,7 @@ def test_without_rabbitmq_decisions_are_recorded_and_nothing_is_done(product):
     assert product.replicas("quiet") == 0
 
 
-def test_two_workers_share_the_partitions_and_one_goes_on_alone(product):
+def test_two_workers_share_the_partitions_and_one_goes_on_alone(product, stopped):
     first = product.stream(HEADRACE_DATADIR=str(product.directory / "first"))
     second = product.stream(HEADRACE_DATADIR=str(product.directory / "second"))
     wait_for(lambda: shares(product) == [2, 2], 60, f"both to have a share of the journal: {shares(product)}")
