@@ -5,6 +5,7 @@ raised, so no exception may leave an agent: `guarded` ends the process instead, 
 acknowledged. A supervisor starts it again and the fetch is read again.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -90,7 +91,12 @@ def fetches(app: faust.App, topic: str, handle: Handle) -> None:
     async def agent(stream: Any) -> None:
         async for event in _events(stream):
             fetch: Fetch = event.value
-            await guarded(handle, fetch)
+            try:
+                await guarded(handle, fetch)
+            except asyncio.CancelledError:
+                if app.should_stop:
+                    return  # not done, so it is read again; Faust would log a crash
+                raise
             fetch.done = True
 
     app.agent(channel, name=f"{app.conf.id}.{topic}")(agent)

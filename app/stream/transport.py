@@ -37,8 +37,8 @@ from app.stream.fetching import ConsumerThread
 MAX_OPEN = 4
 """Events of one topic that may be under way: beyond, its partitions are left out of the fetch."""
 
-STOP_WAIT_S = 10.0
-"""Longest wait for events in hand at shutdown; what is not done then is read again."""
+STOP_WAIT_S = 5.0
+"""Longest wait for events in hand at shutdown (a router's may wait for RabbitMQ); what is not done is read again."""
 
 
 class Consumer(driver.Consumer):
