@@ -38,10 +38,12 @@ def build(config: Settings) -> faust.App:
 
     async def handle(fetch: Fetch) -> None:
         for block in fetch:
-            state, decided = advance(checkpoints.state_for(block), block)
-            checkpoints.states[block.tp.partition] = state
-            await _send(app, block.tp.partition, decided)
-            await checkpoints.write_due(block.tp.partition)
+            partition = block.tp.partition
+            checkpoints.in_hand.add(partition)
+            checkpoints.states[partition], decided = advance(checkpoints.state_for(block), block)
+            await _send(app, partition, decided)
+            checkpoints.in_hand.discard(partition)
+            await checkpoints.write_due(partition)
             metrics.RECORDS.inc(len(block.records))
             await asyncio.sleep(0)
         for what, count in app.consumer.counts.items():

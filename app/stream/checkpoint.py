@@ -34,6 +34,8 @@ class Checkpoints:
         self._every_ms = settings.checkpoint_s * 1000
         self._snapshot_every_ms = settings.snapshot_s * 1000
         self.states: dict[int, State] = {}
+        self.in_hand: set[int] = set()
+        """Partitions whose newest decisions are not acknowledged yet: their state must not be written."""
         self._written: dict[int, tuple[int, int]] = {}  # partition → (next offset, journal time) when last written
         self._snapshots: dict[int, int] = {}
         app.before_revoke = self.write_all
@@ -43,6 +45,7 @@ class Checkpoints:
         """Faust has read the changelog and has not sought yet: take the states, say where to go."""
         owned = [tp.partition for tp in self._app.consumer.assignment() if tp.topic == JOURNAL]
         self.states = {partition: self._unpacked(partition) for partition in owned}
+        self.in_hand.clear()
         self._written = {partition: (state.next_offset, state.now_ms) for partition, state in self.states.items()}
         self._snapshots = {partition: self._snapshots.get(partition, 0) for partition in owned}
         self._app.stamps = {TP(JOURNAL, partition): state.next_offset for partition, state in self.states.items()}
@@ -75,6 +78,8 @@ class Checkpoints:
         """Write the states of partitions that are about to go, where anything has changed."""
         for tp in tps:
             state = self.states.get(tp.partition)
+            if tp.partition in self.in_hand:
+                continue  # what was written last is read again, and decides the same
             if state is not None and self._written[tp.partition][0] != state.next_offset:
                 await self._write(tp.partition, state)
 
