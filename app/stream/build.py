@@ -92,11 +92,13 @@ def fetches(app: faust.App, topic: str, handle: Handle) -> None:
         async for event in _events(stream):
             fetch: Fetch = event.value
             try:
+                if not await guarded(app.consumer.turn_of, fetch):
+                    continue
                 await guarded(handle, fetch)
             except asyncio.CancelledError:
-                if app.should_stop:
-                    return  # not done, so it is read again; Faust would log a crash
-                raise
+                if not app.should_stop:
+                    broken(f"an agent of {topic} was cancelled in the middle of a fetch; going on would skip it")
+                return  # not done, so it is read again; Faust would log a crash
             fetch.done = True
 
     app.agent(channel, name=f"{app.conf.id}.{topic}")(agent)

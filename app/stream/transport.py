@@ -188,6 +188,22 @@ class Consumer(driver.Consumer):
             *(tp for tp in self.open if topics is None or tp in topics or tp.topic in topics),
         }
 
+    async def turn_of(self, fetch: Fetch) -> bool:
+        """Whether an agent is to handle a fetch now; False for one from before a rebalance, which comes again.
+
+        Raises if what came before it is not done: a source's facts must be written in order, or the
+        marks of the auto-scaler take the later ones for a sign that the earlier were seen.
+        """
+        for block in fetch:
+            self._trim(block.tp)
+            entries = self.open[block.tp]
+            if not any(entry.fetch is fetch for entry in entries):
+                self.counts["stale"] += 1
+                return False
+            if entries[0].fetch is not fetch:
+                raise RuntimeError(f"{block} came to its agent before an earlier block of its partition was done")
+        return True
+
     # ---- rebalance and shutdown
 
     def _forget(self, tps: Iterable[TP]) -> None:
