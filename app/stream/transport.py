@@ -248,14 +248,16 @@ class Consumer(driver.Consumer):
         for kept in (self.open, self.prefix, self.expected):
             kept.clear()
         await super().perform_seek()
-        stamps = self.app.stamps
-        for tp in self.assignment():
-            if tp.topic not in self.app.block_topics:
-                continue
-            committed = self._committed_offset.get(tp)
+        stamps, committed_to = self.app.stamps, self._committed_offset
+        ours = [tp for tp in self.assignment() if tp.topic in self.app.block_topics]
+        # asked for at once: one by one they take a second each, and Faust gives up, for good, after 40
+        unknown = [tp for tp in ours if stamps.get(tp) is None and not committed_to.get(tp)]
+        earliest = await self.earliest_offsets(*unknown) if unknown else {}
+        for tp in ours:
+            committed = committed_to.get(tp)
             position = stamps.get(tp)
             if position is None:
-                position = committed or next(iter((await self.earliest_offsets(tp)).values()))
+                position = committed or earliest[tp]
             elif committed and position < committed:
                 self.counts["state_behind_commit"] += 1
                 self._committed_offset[tp] = position
