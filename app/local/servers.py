@@ -138,6 +138,8 @@ def up(directory: Path, *, say: Say = _print) -> dict[str, str]:
     left = _left(directory)  # ours even where a setting names them: it was set from what `up` printed before
     more = _servers(directory, [name for name in NAMES if name not in left], attached=False, say=say)
     servers = Servers(left | more.own, more.given)
+    for name in (name for name in NAMES if name not in servers.own):
+        say(f"HEADRACE_{name.upper()}_URL is set, so {PROGRAMS[name].title} is taken from there and not started")
     servers.start()
     how = {
         name: "container" if isinstance(server, docker_engine.Container) else "program"
