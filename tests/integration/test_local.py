@@ -11,7 +11,7 @@ from pathlib import Path
 from time import sleep
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from kombu import Connection, Exchange, Queue
 from redis import Redis as Client
@@ -33,11 +33,21 @@ def _host(url):
 def _values(url, topic, partition=0):
     consumer = Consumer({"bootstrap.servers": _host(url), "group.id": "look", "log_level": 0})
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), 20)
+        _, end = wait(lambda: _borders(consumer, TopicPartition(topic, partition)), 30, f"a leader of {topic}")
         consumer.assign([TopicPartition(topic, partition, 0)])
         return [message.value() for message in consumer.consume(end, 20)] if end else []
     finally:
         consumer.close()
+
+
+def _borders(consumer, at):
+    """First and next offset; None while a broker that has just started is not the leader yet."""
+    try:
+        return consumer.get_watermark_offsets(at, 20)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
+            return None
+        raise
 
 
 def _send(url, topic, value):
