@@ -69,6 +69,22 @@ class Settings(BaseSettings):
     )
     datadir: Path = Field(Path(".headrace/faust"), description="Where Faust keeps its files; nothing of value.")
 
+    gateway_host: str = Field(
+        "127.0.0.1", description="Address the gateway listens on. Any other than loopback needs a token."
+    )
+    gateway_port: int = Field(8650, ge=0, le=65535, description="Port of the gateway; 0 for a free one.")
+    gateway_token: SecretStr = Field(
+        SecretStr(""),
+        description="What the gateway asks for, as bearer token or as password of any user; empty for nothing.",
+    )
+    github_secrets: SecretStr = Field(
+        SecretStr(""), description="Secrets of GitHub webhooks, comma separated, so that one can follow another."
+    )
+    spool: Path = Field(
+        Path(".headrace/spool.db"), description="Where the gateway keeps builds while RabbitMQ is away."
+    )
+    board_minutes: float = Field(30.0, gt=0, le=1440, description="Minutes of the past that the incident page shows.")
+
     install: bool = Field(
         True, description="Whether `headrace local` may install missing servers with apt-get, as root. `no` forbids it."
     )

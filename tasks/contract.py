@@ -19,6 +19,9 @@ SCHEMA: Final = 1
 EXCHANGE: Final = "downstream_actions"
 """Topic exchange that every action and every enriched event is published to."""
 
+RETRY_S: Final = (2, 10, 60)
+"""Seconds of the delay queues: what cannot be done yet waits there, and no worker with it."""
+
 DEAD_EXCHANGE: Final = "dead_letters"
 """Fanout exchange that RabbitMQ moves rejected and poisonous messages to."""
 
@@ -60,7 +63,7 @@ class Scale(Message, frozen=True, kw_only=True, tag="scale", tag_field="kind"):
 
 
 class Notify(Message, frozen=True, kw_only=True, tag="notify", tag_field="kind"):
-    """Tell people. `receiver` names an entry of the worker's receivers file."""
+    """Tell people. `receiver` names an entry of the worker's targets file."""
 
     receiver: str
     title: str
@@ -76,7 +79,43 @@ class Build(Message, frozen=True, kw_only=True, tag="build", tag_field="kind"):
     commit: str = ""
 
 
-Action = Scale | Notify | Build
+class UpdateLoadBalancer(Message, frozen=True, kw_only=True, tag="load_balancer", tag_field="kind"):
+    """Have a balancer send a service's traffic to exactly these servers.
+
+    `balancer` is a name in the worker's targets file, `backend` what the balancer calls the
+    service, `servers` the whole wished set as `IP:port`. `generation` is as in `Scale`.
+    """
+
+    balancer: str
+    backend: str
+    servers: list[str]
+    generation: int
+
+
+class Annotate(Message, frozen=True, kw_only=True, tag="annotate", tag_field="kind"):
+    """Mark a moment on a dashboard, which goes by a name in the worker's targets file."""
+
+    dashboard: str
+    text: str
+    at_ms: int
+    tags: list[str] = []
+
+
+class RecordCost(Message, frozen=True, kw_only=True, tag="cost", tag_field="kind"):
+    """Note in a book what a service costs from a moment on: so many replicas at a price.
+
+    `book` and `price` are names that the worker knows: the money is its business.
+    """
+
+    book: str
+    environment: str
+    version: str
+    replicas: int
+    at_ms: int
+    price: str = "default"
+
+
+Action = Scale | Notify | Build | UpdateLoadBalancer | Annotate | RecordCost
 """Any action; decode one with `decode_action`."""
 
 
@@ -86,17 +125,57 @@ class Kind(StrEnum):
     SCALE = "scale"
     NOTIFY = "notify"
     BUILD = "build"
+    LOAD_BALANCER = "load_balancer"
+    ANNOTATE = "annotate"
+    COST = "cost"
 
 
 QUEUES: Final[dict[Kind, str]] = {
     Kind.SCALE: "scale",
     Kind.NOTIFY: "notify",
     Kind.BUILD: "build_jobs",
+    Kind.LOAD_BALANCER: "load_balancer",
+    Kind.ANNOTATE: "dashboard",
+    Kind.COST: "cost",
 }
 """One quorum queue per kind, so that a flood of builds cannot delay a scale-up."""
 
-EXPIRY_S: Final[dict[Kind, int]] = {Kind.SCALE: 60, Kind.NOTIFY: 600, Kind.BUILD: 86_400}
+EXPIRY_S: Final[dict[Kind, int]] = {
+    Kind.SCALE: 60,
+    Kind.NOTIFY: 600,
+    Kind.BUILD: 86_400,
+    Kind.LOAD_BALANCER: 3600,
+    Kind.ANNOTATE: 7 * 86_400,
+    Kind.COST: 7 * 86_400,
+}
 """Seconds after the decision at which an action of a kind is worth nothing any more."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A deploy or a change with what the stream knows of the deployment, for whoever wants to listen.
+
+    Plain JSON on `EXCHANGE` under `event_key`; `message_id` is `id`, the decision that published it.
+    `event` is the type it was sent with, such as `deployed`; `at_ms` is its sender's time. `replicas`
+    is None where nobody said how many there are. `late`: a newer deploy had come before.
+    """
+
+    id: str
+    event: str
+    service: str
+    environment: str
+    at_ms: int
+    version: str = ""
+    previous_version: str = ""
+    commit: str = ""
+    team: str = ""
+    who: str = ""
+    link: str = ""
+    replicas: int | None = None
+    pod: str = ""
+    address: str = ""
+    what: str = ""
+    late: bool = False
+    schema: int = SCHEMA
 
 
 class Status(StrEnum):
@@ -140,8 +219,8 @@ _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
 
 
-def encode(message: Action | Outcome) -> bytes:
-    """JSON of an action or an outcome, with its `kind`."""
+def encode(message: Action | Outcome | Event) -> bytes:
+    """JSON of an action or an outcome, with its `kind`, or of an event."""
     return _encode(message)
 
 
@@ -163,6 +242,20 @@ def task_name(kind: Kind) -> str:
 def routing_key(kind: Kind, service: str) -> str:
     """Routing key of an action on `EXCHANGE`; queues bind `action.<kind>.#`."""
     return f"action.{kind.value}.{service}"
+
+
+def event_key(event: Event) -> str:
+    """Routing key of an event on `EXCHANGE`: `event.<type>.<environment, or none>.<service>`.
+
+    A type and an environment are one word each: a dot in them becomes `_`. A service may be several.
+    """
+    words = (event.event, event.environment or "none")
+    return ".".join(("event", *(word.replace(".", "_") for word in words), event.service))
+
+
+def retry_exchange(delay_s: int) -> str:
+    """Exchange (and queue behind it) of one of `RETRY_S`; from there a message comes back to `EXCHANGE`."""
+    return f"retry_{delay_s}s"
 
 
 def action_key(action_id: str) -> str:

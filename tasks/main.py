@@ -96,7 +96,7 @@ def runner() -> Runner:
     return Runner(
         acts={
             Kind.SCALE: partial(scale, fleets=fleets),
-            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(config.receivers_file)),
+            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(config.targets_file)),
             Kind.BUILD: partial(build, builder=builder),
         },
         asks={Kind.SCALE: partial(scaled, fleets=fleets), Kind.BUILD: partial(built, builder=builder)},

@@ -35,8 +35,8 @@ class Settings(BaseSettings):
     patience_s: float = Field(
         600.0, gt=0, description="Longest an action is tried again while its target is away, if it does not expire."
     )
-    receivers_file: Path | None = Field(
-        None, description="TOML file of receivers: a table `[receivers]` of name = apprise URL or list of them."
+    targets_file: Path | None = Field(
+        None, description="TOML file of what actions name: tables `receivers`, `balancers`, `dashboards`, `books`."
     )
     build_command: str = Field(
         "", description="Command of a build, in its own directory, with repo, branch and commit in the environment."

@@ -64,7 +64,7 @@ class Product:
         self.env = servers.env | {
             "HEADRACE_PARTITIONS": "4",
             "HEADRACE_DATADIR": str(directory / "faust"),
-            "HEADRACE_RECEIVERS_FILE": str(directory / "receivers.toml"),
+            "HEADRACE_TARGETS_FILE": str(directory / "targets.toml"),
             "HEADRACE_SESSION_S": "6",
             "HEADRACE_LOG_JSON": "true",
             **more,
@@ -79,7 +79,7 @@ class Product:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.receiver.__enter__()
         url = f"json{self.receiver.url.removeprefix('http')}"
-        (self.directory / "receivers.toml").write_text(f'[receivers]\nteam = "{url}"\n')
+        (self.directory / "targets.toml").write_text(f'[receivers]\nteam = "{url}"\n')
         self.watch.__enter__()
         return self
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from tasks.contract import Action
+from tasks.contract import Action, Event
 
-ENGINE: Final = "0.1"
+ENGINE: Final = "0.2"
 """Version of the decision engine. "Byte for byte" holds within one."""
 
 
@@ -34,6 +34,11 @@ class Reason(StrEnum):
     COUNTING = "COUNTING"
     NO_DATA = "NO_DATA"
     PAUSED = "PAUSED"
+    EVENT_SEEN = "EVENT_SEEN"
+    ROUTED = "ROUTED"
+    EVENT_REPEATED = "EVENT_REPEATED"
+    EVENT_LATE = "EVENT_LATE"
+    NO_BACKENDS = "NO_BACKENDS"
     POLICIES_CHANGED = "POLICIES_CHANGED"
     SERIES_LIMIT = "SERIES_LIMIT"
 
@@ -55,6 +60,11 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.COUNTING: "nobody says how many replicas there are, so those that report are being counted",
     Reason.NO_DATA: "there is no fresh sample of the metric, and unknown never scales",
     Reason.PAUSED: "somebody paused scaling of this service",
+    Reason.EVENT_SEEN: "a deploy or a change was seen and is published with what is known of it",
+    Reason.ROUTED: "a policy has this event sent on to a downstream service",
+    Reason.EVENT_REPEATED: "the same event came before, so nothing is done again",
+    Reason.EVENT_LATE: "a newer deploy of this service came before, so nothing is done for this one",
+    Reason.NO_BACKENDS: "no address of an instance is known, and unknown never empties a load balancer",
     Reason.POLICIES_CHANGED: "the policies in force were replaced",
     Reason.SERIES_LIMIT: "the service has more series than are kept, so some are left out",
 }
@@ -62,7 +72,7 @@ SENTENCES: Final[dict[Reason, str]] = {
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision, or refusal (`action` is None).
+    """One decision, or refusal (`action` is None). `event` is what is published for whoever listens.
 
     `id` is `<journal id>-<partition>-<offset>-<n>`: the address of the fact that caused it and
     a counter within it. `at_ms` is the journal's time. `evidence` has the values used, with the
@@ -79,6 +89,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     evidence: dict[str, object]
     action: Action | None = None
+    event: Event | None = None
     shadow: bool = False
     engine: str = ENGINE
 

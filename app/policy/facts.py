@@ -64,10 +64,16 @@ class Phase(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
     POD_STARTED = "pod_started"
+    POD_STOPPED = "pod_stopped"
+    REMOVED = "removed"
 
 
 class Deploy(msgspec.Struct, frozen=True, tag="deploy", tag_field="kind"):
-    """A step in the life of a deploy, in CDEvents' words."""
+    """A step in the life of a deploy, in CDEvents' words.
+
+    `event_id` is the sender's, or a hash of the message: equal for repeats. `pod` and `address`
+    (`IP:port`) are of an instance, for the phases that are about one.
+    """
 
     source: Source
     service: str
@@ -77,10 +83,18 @@ class Deploy(msgspec.Struct, frozen=True, tag="deploy", tag_field="kind"):
     version: str = ""
     who: str = ""
     link: str = ""
+    event_id: str = ""
+    commit: str = ""
+    team: str = ""
+    pod: str = ""
+    address: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, tag="change", tag_field="kind"):
-    """Somebody changed a setting, a flag or a piece of infrastructure of a service."""
+    """Somebody changed a setting, a flag or a piece of infrastructure of a service, or of all (`*`).
+
+    `type` is how it was sent (`config_changed`, `flag_changed`, …), `event_id` as in `Deploy`.
+    """
 
     source: Source
     service: str
@@ -88,6 +102,9 @@ class Change(msgspec.Struct, frozen=True, tag="change", tag_field="kind"):
     at_ms: int
     who: str = ""
     link: str = ""
+    event_id: str = ""
+    type: str = ""
+    environment: str = ""
 
 
 class Instances(msgspec.Struct, frozen=True, tag="instances", tag_field="kind"):

@@ -154,7 +154,7 @@ class ScaleSpec(Strict):
     driver: Annotated[str, Field(description="What the workers scale with. So far there is `simulated`.")] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
     notify: Annotated[
-        str, Field(description="Receiver that is told of each scaling, by its name in the receivers file; empty: none.")
+        str, Field(description="Receiver that is told of each scaling, by its name in the targets file; empty: none.")
     ] = ""
     mode: Annotated[
         Literal["active", "shadow", "off"],

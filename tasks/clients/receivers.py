@@ -1,6 +1,6 @@
 """Receivers of notifications, by name, through apprise: chat, mail, pagers, HTTP.
 
-A receiver is one or more apprise URLs in the receivers file; the name is all that is ever on a
+A receiver is one or more apprise URLs in the targets file; the name is all that is ever on a
 topic or a queue.
 
     [receivers]
@@ -44,7 +44,7 @@ class AppriseReceivers:
         if self._known is None:
             self._known = self._read()
         if name not in self._known:
-            where = self._file or "HEADRACE_RECEIVERS_FILE, which is not set"
+            where = self._file or "HEADRACE_TARGETS_FILE, which is not set"
             raise PermanentError(f"there is no receiver {name!r} in {where}")
         return self._known[name]
 
@@ -54,5 +54,5 @@ class AppriseReceivers:
         try:
             table = msgspec.toml.decode(self._file.read_bytes(), type=_File).receivers
         except (OSError, ValueError) as error:  # whoever edits the file is given the time to mend it
-            raise TemporaryError(f"the receivers file {self._file} cannot be read: {error}", delay_s=5.0) from error
+            raise TemporaryError(f"the targets file {self._file} cannot be read: {error}", delay_s=5.0) from error
         return {name: [urls] if isinstance(urls, str) else urls for name, urls in table.items()}

@@ -77,10 +77,10 @@ def test_nothing_is_lost_or_done_twice_whoever_is_killed(clean, headrace_env, pr
     dice = random.Random(seed)
     port = urlsplit(clean.rabbitmq_url).port
     with Receiver() as receiver, Proxy(port) as proxy, Watch(clean, lambda _: None) as watch:
-        (tmp_path / "receivers.toml").write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
+        (tmp_path / "targets.toml").write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
         env = headrace_env | {
             "HEADRACE_RABBITMQ_URL": clean.rabbitmq_url.replace(f":{port}/", f":{proxy.port}/"),
-            "HEADRACE_RECEIVERS_FILE": str(tmp_path / "receivers.toml"),
+            "HEADRACE_TARGETS_FILE": str(tmp_path / "targets.toml"),
             "HEADRACE_SESSION_S": "6",
             "HEADRACE_INSTANCE": "only",  # started again, it has its partitions back at once
             "HEADRACE_LEASE_S": "3",

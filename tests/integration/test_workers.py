@@ -49,12 +49,12 @@ def shared(session, receiver, built, metrics_port):
     fresh.topics(settings)
     fresh.queues(settings)
     fresh.keys(settings)
-    receivers = built.parent / "receivers.toml"
+    receivers = built.parent / "targets.toml"
     receivers.write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
     env = servers.env | {
         "HEADRACE_LEASE_S": str(LEASE_S),
         "HEADRACE_LOG_JSON": "true",
-        "HEADRACE_RECEIVERS_FILE": str(receivers),
+        "HEADRACE_TARGETS_FILE": str(receivers),
         "HEADRACE_BUILD_DIR": str(built.parent),
         "HEADRACE_BUILD_COMMAND": f'echo "$HEADRACE_REPO $HEADRACE_BRANCH $HEADRACE_COMMIT" >> {built}',
         "HEADRACE_WORKER_METRICS_PORT": str(metrics_port),

@@ -1,4 +1,4 @@
-"""The build command and the receivers file; the fleet is tested on a real Redis."""
+"""The build command and the targets file; the fleet is tested on a real Redis."""
 
 import threading
 import time
@@ -88,13 +88,13 @@ def test_without_a_build_command_the_setting_is_named(builds):
         builds("").build(job())
 
 
-def test_without_a_receivers_file_the_setting_is_named():
-    with pytest.raises(PermanentError, match="HEADRACE_RECEIVERS_FILE"):
+def test_without_a_targets_file_the_setting_is_named():
+    with pytest.raises(PermanentError, match="HEADRACE_TARGETS_FILE"):
         AppriseReceivers(None).tell(telling())
 
 
 def test_a_receiver_that_is_not_in_the_file_is_refused_with_both_names(tmp_path):
-    file = tmp_path / "receivers.toml"
+    file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nother = "json://127.0.0.1:1"\n')
     with pytest.raises(PermanentError, match=r"'team'.*receivers\.toml"):
         AppriseReceivers(file).tell(telling())
@@ -103,8 +103,8 @@ def test_a_receiver_that_is_not_in_the_file_is_refused_with_both_names(tmp_path)
 @pytest.mark.parametrize(
     "text", ["[receivers", 'receivers = "x"', "[receivers]\nteam = 3\n", "[receivers]\nteam = [3]\n", "\xff"]
 )
-def test_a_receivers_file_with_a_mistake_is_named_and_read_again(tmp_path, text):
-    file = tmp_path / "receivers.toml"
+def test_a_targets_file_with_a_mistake_is_named_and_read_again(tmp_path, text):
+    file = tmp_path / "targets.toml"
     file.write_bytes(text.encode("latin-1"))
     receivers = AppriseReceivers(file)
     with pytest.raises(TemporaryError, match=r"receivers\.toml"):
@@ -115,7 +115,7 @@ def test_a_receivers_file_with_a_mistake_is_named_and_read_again(tmp_path, text)
 
 
 def test_an_address_that_is_none_is_refused_without_being_told(tmp_path):
-    file = tmp_path / "receivers.toml"
+    file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nteam = "nonsense-with-a-secret"\n')
     with pytest.raises(PermanentError) as refused:
         AppriseReceivers(file).tell(telling())
@@ -124,7 +124,7 @@ def test_an_address_that_is_none_is_refused_without_being_told(tmp_path):
 
 
 def test_a_receiver_that_cannot_be_reached_is_tried_again(tmp_path):
-    file = tmp_path / "receivers.toml"
+    file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nteam = "json://127.0.0.1:1"\n')
     with pytest.raises(TemporaryError, match="'team'"):
         AppriseReceivers(file).tell(telling())
