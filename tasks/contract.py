@@ -248,9 +248,11 @@ def event_key(event: Event) -> str:
     """Routing key of an event on `EXCHANGE`: `event.<type>.<environment, or none>.<service>`.
 
     A type and an environment are one word each: a dot in them becomes `_`. A service may be several.
+    RabbitMQ's longest key is 255 bytes: what is longer is cut, the event itself has the whole.
     """
     words = (event.event, event.environment or "none")
-    return ".".join(("event", *(word.replace(".", "_") for word in words), event.service))
+    key = ".".join(("event", *(word.replace(".", "_") for word in words), event.service))
+    return key.encode()[:255].decode(errors="ignore")
 
 
 def retry_exchange(delay_s: int) -> str:

@@ -18,6 +18,7 @@ from app.history import recorded
 from app.history.explain import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
+from app.policy.model_route import RouteSpec
 from app.settings import settings
 from app.stream import client
 from app.stream.topics import CONTROL
@@ -70,7 +71,8 @@ def apply(
     }
     client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])
     _list(found)
-    typer.echo(f"{len(found)} policies are handed over as set {fact['fingerprint']}")
+    count = "1 policy is" if len(found) == 1 else f"{len(found)} policies are"
+    typer.echo(f"{count} handed over as set {fact['fingerprint']}")
 
 
 @policy.command("list")
@@ -102,9 +104,13 @@ def list_(
 
 
 def _list(policies: Sequence[PolicyDocument]) -> None:
-    table(["policy", "kind", "service", "replicas", "mode", "fingerprint"], map(_row, policies))
+    table(["policy", "kind", "service", "asks for", "mode", "fingerprint"], map(_row, policies))
 
 
 def _row(one: PolicyDocument) -> list[str]:
     spec = files.compiled(one).spec
-    return [one.name, one.kind, spec.service, f"{spec.minReplicas}-{spec.maxReplicas}", spec.mode, one.fingerprint]
+    if isinstance(spec, RouteSpec):
+        asks = " ".join(name for name in type(spec.to).model_fields if getattr(spec.to, name) is not None)
+    else:
+        asks = f"{spec.minReplicas}-{spec.maxReplicas} replicas"
+    return [one.name, one.kind, spec.service, asks, spec.mode, one.fingerprint]

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     EVENT_REPEATED = "EVENT_REPEATED"
     EVENT_LATE = "EVENT_LATE"
     NO_BACKENDS = "NO_BACKENDS"
+    NO_COUNT = "NO_COUNT"
     POLICIES_CHANGED = "POLICIES_CHANGED"
     SERIES_LIMIT = "SERIES_LIMIT"
 
@@ -65,6 +66,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.EVENT_REPEATED: "the same event came before, so nothing is done again",
     Reason.EVENT_LATE: "a newer deploy of this service came before, so nothing is done for this one",
     Reason.NO_BACKENDS: "no address of an instance is known, and unknown never empties a load balancer",
+    Reason.NO_COUNT: "nobody says how many replicas there are, so no cost can be noted",
     Reason.POLICIES_CHANGED: "the policies in force were replaced",
     Reason.SERIES_LIMIT: "the service has more series than are kept, so some are left out",
 }

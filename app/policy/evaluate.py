@@ -9,7 +9,7 @@ from app.policy.fold import policies_for
 from app.policy.look import look_at
 from app.policy.model import ScalePolicy
 from app.policy.settle import settle
-from app.policy.state import FORGET_MS, Memory, Service, State, remind
+from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
 from app.policy.writer import Writer
 
 
@@ -20,9 +20,12 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     those in force.
     """
     service = state.services[name]
-    if state.now_ms - service.heard_ms >= FORGET_MS:
+    if state.now_ms >= _forgotten_ms(service):
         del state.services[name]
         return
+    if not (service.series or service.observed or service.memories):
+        remind(state, name, service, _forgotten_ms(service))
+        return  # only deploys and changes tell of it: there is nothing that could be scaled
     policies = policies_for(state, name)
     _forget_stale(state, service, policies)
     _series_limit(name, service, policies, writer)
@@ -35,6 +38,11 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
         if looks:
             settle(state, name, looks, floor, writer)
     _remind(state, name, service, policies)
+
+
+def _forgotten_ms(service: Service) -> int:
+    """When a service is forgotten if no more is heard of it."""
+    return service.heard_ms + (RELEASE_MS if service.releases else FORGET_MS)
 
 
 def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
@@ -58,7 +66,7 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
 
 def _remind(state: State, name: str, service: Service, policies: list[ScalePolicy]) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
-    times = [service.heard_ms + FORGET_MS]
+    times = [_forgotten_ms(service)]
     if service.series or service.observed:
         times += [service.memories[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in policies]
     remind(state, name, service, max(min(times), state.now_ms + 1))

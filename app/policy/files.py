@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from app.policy.facts import PolicyDocument
-from app.policy.model import KINDS, ScalePolicy
+from app.policy.kinds import KINDS, Policy
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def document_of(plain: dict[str, Any]) -> PolicyDocument:
     return PolicyDocument(policy.kind, policy.metadata.name, _digest(plain), plain)
 
 
-def compiled(document: PolicyDocument) -> ScalePolicy:
+def compiled(document: PolicyDocument) -> Policy:
     """The policy in a document, made once for each fingerprint."""
     policy = _compiled.get(document.fingerprint)
     if policy is None:
@@ -81,11 +81,11 @@ def compiled(document: PolicyDocument) -> ScalePolicy:
     return policy
 
 
-_compiled: dict[str, ScalePolicy] = {}
+_compiled: dict[str, Policy] = {}
 
 
-def _model(plain: Mapping[str, Any]) -> type[ScalePolicy]:
-    return KINDS.get(str(plain.get("kind")), ScalePolicy)
+def _model(plain: Mapping[str, Any]) -> type[Policy]:
+    return KINDS.get(str(plain.get("kind")), KINDS["Scale"])
 
 
 def _documents(file: str, text: str, problems: list[Problem]) -> Iterable[CommentedMap]:

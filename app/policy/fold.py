@@ -14,9 +14,13 @@ from tasks.contract import Kind, Outcome, Status
 
 
 def policies_for(state: State, service: str) -> list[ScalePolicy]:
-    """The policies in force that are meant for a service, by name."""
+    """The Scale policies in force that are meant for a service, by name."""
     found = [compiled(document) for document in state.policies]
-    return [one for one in found if one.spec.mode != "off" and fnmatchcase(service, one.spec.service)]
+    return [
+        one
+        for one in found
+        if isinstance(one, ScalePolicy) and one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
+    ]
 
 
 def is_new(state: State, source: facts.Source) -> bool:

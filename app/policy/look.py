@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from app.policy.decision import Reason
 from app.policy.model import ScalePolicy
+from app.policy.recent import recent
 from app.policy.scale import Wish, clamped, held, stabilized, wish_of
 from app.policy.state import Memory, Service, State
 
@@ -40,6 +41,8 @@ def look_at(state: State, service: Service, policy: ScalePolicy) -> Look:
     if memory.first_looked_ms < 0:
         memory.first_looked_ms = state.now_ms
     evidence: dict[str, Any] = {"current": current, "source": service.source}
+    if happened := recent(state, service):
+        evidence["recent"] = happened
     look = Look(policy, memory, current, current, Reason.WITHIN_TOLERANCE, evidence)
     if service.observed is None and state.now_ms - memory.first_looked_ms < COUNT_MS:
         look.reason = Reason.COUNTING

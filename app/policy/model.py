@@ -203,7 +203,3 @@ class ScalePolicy(Strict):
     kind: Literal["Scale"]
     metadata: Metadata
     spec: ScaleSpec
-
-
-KINDS: dict[str, type[ScalePolicy]] = {"Scale": ScalePolicy}
-"""The kinds of policy there are."""

@@ -17,7 +17,10 @@ RETRY_MS = 15_000
 FORGET_MS = 86_400_000
 """Milliseconds without any word of a service after which it is forgotten: names come and go."""
 
-VERSION = 1
+RELEASE_MS = 30 * FORGET_MS
+"""The same for a service that was deployed: the next deploy is to know what it replaces."""
+
+VERSION = 2
 """Version of the state's layout. Another one is not read: a state is made again from the journal."""
 
 SERIES_LIMIT = 1000
@@ -69,11 +72,56 @@ class Memory(msgspec.Struct, array_like=True):
     reason: str = ""
 
 
+class Pod(msgspec.Struct, array_like=True):
+    """An instance as deploy events tell of it; one that has stopped, or said no address, has none (`IP:port`)."""
+
+    address: str
+    version: str
+    at_ms: int
+    stopped: bool = False
+
+
+class About(msgspec.Struct, array_like=True):
+    """What was said of one version: by whom it was made and where to read of it."""
+
+    commit: str = ""
+    team: str = ""
+    who: str = ""
+    link: str = ""
+
+
+class Release(msgspec.Struct, array_like=True):
+    """What deploy events have told of a service in one environment.
+
+    `version` was finished last, at `at_ms` by its sender's clock, and replaced `previous`; `announced`
+    is under way (empty: none). `abouts` are of the newest versions, `generation` is of the last
+    wish for a load balancer.
+    """
+
+    version: str = ""
+    previous: str = ""
+    at_ms: int = -1
+    announced: str = ""
+    abouts: dict[str, About] = {}
+    pods: dict[str, Pod] = {}
+    generation: int = 0
+
+
+class Recent(msgspec.Struct, array_like=True):
+    """A deploy or a change that happened a while ago, and the decision that tells of it."""
+
+    at_ms: int
+    what: str
+    who: str
+    link: str
+    id: str
+
+
 class Service(msgspec.Struct, array_like=True):
-    """What is remembered of one service; series by name and labels.
+    """What is remembered of one service; series by name and labels, releases by environment.
 
     `source` is where its newest sample came from (topic/partition/offset), `heard_ms` when the
-    last fact about it came.
+    last fact about it came. `events` are the newest events by their ids, each with its decision.
     """
 
     series: dict[str, Series] = {}
@@ -86,6 +134,9 @@ class Service(msgspec.Struct, array_like=True):
     series_refused: int = 0
     series_told: bool = False
     heard_ms: int = 0
+    releases: dict[str, Release] = {}
+    events: dict[str, str] = {}
+    recent: list[Recent] = []
 
 
 class Pause(msgspec.Struct, array_like=True):
@@ -97,7 +148,10 @@ class Pause(msgspec.Struct, array_like=True):
 
 
 class State(msgspec.Struct):
-    """The state of one journal partition. `marks` are (offset, item) of the newest fact of each source partition."""
+    """The state of one journal partition. `marks` are (offset, item) of the newest fact of each source partition.
+
+    `events` and `recent` are of changes to all services, as in `Service`.
+    """
 
     partition: int
     next_offset: int = 0
@@ -111,6 +165,8 @@ class State(msgspec.Struct):
     services: dict[str, Service] = {}
     pauses: dict[str, Pause] = {}
     timers: list[tuple[int, str]] = []
+    events: dict[str, str] = {}
+    recent: list[Recent] = []
     samples: int = 0
     late: int = 0
     version: int = VERSION

@@ -16,6 +16,7 @@ from app.policy.fold import (
     fold_samples,
     is_new,
 )
+from app.policy.route import take_change, take_deploy
 from app.policy.state import State, due
 from app.policy.writer import Writer
 
@@ -60,6 +61,10 @@ def _fold_new(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
             fold_policies(state, fact)
             _policies_changed(fact, writer)
             return list(state.services)
+        case facts.Deploy():
+            take_deploy(state, fact, writer)
+        case facts.Change():
+            take_change(state, fact, writer)
         case facts.Command():
             fold_command(state, fact)
             return [name for name in state.services if fact.service in {name, "*"}]

@@ -5,9 +5,9 @@ from typing import Any
 
 from app.policy.decision import Decision, Reason
 from app.policy.facts import Record
-from app.policy.model import ScalePolicy
+from app.policy.kinds import Policy
 from app.policy.state import State
-from tasks.contract import Action
+from tasks.contract import Action, Event
 
 
 class Writer:
@@ -26,7 +26,7 @@ class Writer:
     def write(
         self,
         service: str,
-        policy: ScalePolicy | None,
+        policy: Policy | None,
         reason: Reason,
         evidence: Mapping[str, Any],
         *,
@@ -35,16 +35,25 @@ class Writer:
         """Add a decision, or a refusal where there is no action."""
         name = policy.metadata.name if policy else ""
         fingerprints = {one.name: one.fingerprint for one in self._state.policies}
-        self.decisions.append(
-            Decision(
-                id=self.next_id(),
-                at_ms=self._state.now_ms,
-                service=service,
-                policy=name,
-                fingerprint=fingerprints.get(name, self._state.fingerprint),
-                reason=reason,
-                evidence={**evidence, "fact": self._fact},
-                action=action,
-                shadow=policy is not None and policy.spec.mode == "shadow",
-            )
+        self._add(
+            service=service,
+            policy=name,
+            fingerprint=fingerprints.get(name, self._state.fingerprint),
+            reason=reason,
+            evidence=evidence,
+            action=action,
+            shadow=policy is not None and policy.spec.mode == "shadow",
         )
+
+    def publish(self, event: Event, evidence: Mapping[str, Any]) -> None:
+        """Add an event that is published for whoever listens; no policy is needed for that."""
+        self._add(
+            service=event.service, policy="", fingerprint=self._state.fingerprint, reason=Reason.EVENT_SEEN,
+            evidence=evidence, event=event,
+        )  # fmt: skip
+
+    def _add(self, *, evidence: Mapping[str, Any], **parts: Any) -> None:
+        made = Decision(
+            id=self.next_id(), at_ms=self._state.now_ms, evidence={**evidence, "fact": self._fact}, **parts
+        )  # fmt: skip
+        self.decisions.append(made)

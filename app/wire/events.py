@@ -1,21 +1,25 @@
 """Deploys and changes: plain JSON, CDEvents, and either of them within a CloudEvent.
 
     {"type": "deployed", "service": "web", "version": "1.4.2", "environment": "prod", "who": "ann"}
+    {"type": "pod_started", "service": "web", "pod": "web-7", "address": "10.0.0.7:8080"}
     {"type": "config_changed", "service": "web", "what": "timeout 5s", "who": "ann"}
     {"context": {"type": "dev.cdevents.service.deployed.0.2.0", …}, "subject": {…}}
     {"specversion": "1.0", "type": "dev.cdevents.…", "data": {"context": …, "subject": …}}
     {"specversion": "1.0", "type": "deployed", "time": "…", "data": {"service": "web"}}
 
-A CDEvents type is matched without its version. An unknown type is refused, never ignored.
-`read` calls it.
+An unknown type is refused, never ignored. An event without an id of its own is known by its
+content: the same bytes twice are one event. `read` calls it, and the gateway before it accepts one.
 """
 
+import hashlib
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from app.policy.facts import Change, Deploy, Phase, Source
+from app.wire.cdevents import from_cdevent
 from app.wire.fields import NAME_BYTES, at_ms, decoded, needed, text, time_of, what
 from app.wire.rules import Raw, Rules, UnreadableError
 
@@ -25,18 +29,13 @@ PHASES: Final = {
     "deploy_failed": Phase.FAILED,
     "rolled_back": Phase.ROLLED_BACK,
     "pod_started": Phase.POD_STARTED,
+    "pod_stopped": Phase.POD_STOPPED,
+    "removed": Phase.REMOVED,
 }
 """Plain types of deploys."""
 
 CHANGES: Final = frozenset({"config_changed", "flag_changed", "infrastructure_changed"})
-"""Plain types of changes."""
-
-CDEVENTS: Final = {
-    "service.deployed": Phase.FINISHED,
-    "service.upgraded": Phase.FINISHED,
-    "service.rolledback": Phase.ROLLED_BACK,
-}
-"""CDEvents' subject and verb → phase."""
+"""Plain types of changes; their service may be `*`, which is every one."""
 
 _decoder = msgspec.json.Decoder()
 
@@ -49,54 +48,81 @@ def event(raw: Raw, source: Source, rules: Rules) -> Deploy | Change:
     if "specversion" in message:
         message = _unwrapped(message)
     if isinstance(message.get("context"), dict):
-        return _cdevent(message, raw, source, rules)
+        message = from_cdevent(message)
     kind = needed(message, "type")
     if kind not in PHASES and kind not in CHANGES:
         raise UnreadableError(
             f"the event's type {kind!r} is not known; known are {', '.join(sorted({*PHASES, *CHANGES}))}"
         )
-    service = needed(message, "service", NAME_BYTES)
-    at = at_ms(time_of(message), raw, rules)
     if kind in CHANGES:
-        return Change(source, service, needed(message, "what"), at, text(message, "who"), text(message, "link"))
+        return _change(kind, message, raw, source, rules)
+    return _deploy(PHASES[kind], message, raw, source, rules)
+
+
+def _change(kind: str, message: Mapping[str, Any], raw: Raw, source: Source, rules: Rules) -> Change:
+    return Change(
+        source,
+        needed(message, "service", NAME_BYTES),
+        needed(message, "what"),
+        at_ms(time_of(message), raw, rules),
+        text(message, "who"),
+        text(message, "link"),
+        _event_id(message, raw),
+        kind,
+        text(message, "environment", NAME_BYTES),
+    )
+
+
+def _deploy(phase: Phase, message: Mapping[str, Any], raw: Raw, source: Source, rules: Rules) -> Deploy:
+    service = needed(message, "service", NAME_BYTES)
+    if service == "*":
+        raise UnreadableError("a deploy is of one service, not of `*`")
     return Deploy(
-        source, service, PHASES[kind], at, text(message, "environment", NAME_BYTES), text(message, "version"),
-        text(message, "who"), text(message, "link"),
-    )  # fmt: skip
+        source,
+        service,
+        phase,
+        at_ms(time_of(message), raw, rules),
+        text(message, "environment", NAME_BYTES),
+        text(message, "version", NAME_BYTES),
+        text(message, "who", NAME_BYTES),
+        text(message, "link"),
+        _event_id(message, raw),
+        text(message, "commit", NAME_BYTES),
+        text(message, "team", NAME_BYTES),
+        text(message, "pod", NAME_BYTES),
+        _address(message),
+    )
+
+
+def _event_id(message: Mapping[str, Any], raw: Raw) -> str:
+    """What repeats of an event have in common: its id with its sender, or else its content."""
+    given = text(message, "id", NAME_BYTES)
+    if given:
+        return f"{text(message, 'source')}#{given}"
+    return hashlib.sha256(raw.value or b"").hexdigest()[:24]
+
+
+def _address(message: Mapping[str, Any]) -> str:
+    """The address of an instance, `IP:port`, as a load balancer takes it."""
+    given = text(message, "address", NAME_BYTES)
+    if not given:
+        return ""
+    host, _, port = given.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        ip = None
+    number = int(port) if port.isascii() and port.isdecimal() else 0
+    if ip is None or not 0 < number < 65536:
+        raise UnreadableError(f"'address' is {given!r}, not an IP address and a port like 10.0.0.7:8080")
+    return f"[{ip}]:{number}" if ip.version == 6 else f"{ip}:{number}"
 
 
 def _unwrapped(envelope: dict[str, Any]) -> dict[str, Any]:
-    """The event within a CloudEvent; its type and time are the envelope's where it has none itself."""
+    """The event within a CloudEvent; its type, time, id and source are the envelope's where it has none itself."""
     data = envelope.get("data")
     if not isinstance(data, dict):
         raise UnreadableError(f"the 'data' of a CloudEvent must be a JSON object, not {what(data)}")
     time = {"time": envelope["time"]} if "time" in envelope and time_of(data) is None else {}
-    return {"type": envelope.get("type", ""), **data, **time}
-
-
-def _cdevent(message: Mapping[str, Any], raw: Raw, source: Source, rules: Rules) -> Deploy:
-    context = message["context"]
-    kind = needed(context, "type")
-    parts = kind.split(".")
-    phase = CDEVENTS.get(".".join(parts[2:4])) if parts[:2] == ["dev", "cdevents"] else None
-    if phase is None:
-        raise UnreadableError(f"the CDEvents type {kind!r} is not known; known are {', '.join(CDEVENTS)}")
-    subject = _object(message, "subject")
-    content = _object(subject, "content")
-    return Deploy(
-        source,
-        needed(subject, "id", NAME_BYTES),
-        phase,
-        at_ms(context.get("timestamp"), raw, rules),
-        text(_object(content, "environment"), "id", NAME_BYTES),
-        text(content, "artifactId"),
-        "",
-        text(context, "source"),
-    )
-
-
-def _object(message: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    value = message.get(field, {})
-    if not isinstance(value, dict):
-        raise UnreadableError(f"{field!r} is {what(value)}, not an object")
-    return value
+    words = {name: envelope.get(name, "") for name in ("type", "id", "source")}
+    return {**words, **data, **time}

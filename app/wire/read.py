@@ -95,8 +95,8 @@ def _check_size(raw: Raw) -> None:
 
 
 def _partitions(fact: Single, rules: Rules) -> Sequence[int]:
-    """Journal partitions that a fact goes to: its service's, or every one for the control topic's."""
-    if isinstance(fact, PolicySet | Command):
+    """Journal partitions that a fact goes to: its service's, or every one for what concerns all services."""
+    if isinstance(fact, PolicySet | Command) or (isinstance(fact, Change) and fact.service == "*"):
         return range(rules.partitions)
     service = fact.outcome.service if isinstance(fact, Reported) else fact.service
     return [partition_of(service, rules.partitions)]

@@ -3,9 +3,12 @@
 from app.policy import decision as decisions
 from app.policy.facts import (
     LAYOUT,
+    Change,
     Command,
+    Deploy,
     Genesis,
     Instances,
+    Phase,
     PolicySet,
     Record,
     Reported,
@@ -106,6 +109,23 @@ class Journal:
             set=scale.to_replicas if status is Status.DONE else None, ended_at_ms=self.at_ms,
         )  # fmt: skip
         return self.add(Reported(self.source("outcomes"), outcome), after_s)
+
+    def deploy(self, phase, version="", service="web", after_s=1.0, at_s=0.0, event_id=None, **more):
+        """A deploy event; `at_s` is how much its sender's time differs from the journal's."""
+        source = self.source("deploy_events")
+        at_ms = self.at_ms + round((after_s + at_s) * 1000)
+        event_id = f"event-{source.last}" if event_id is None else event_id
+        more = {"environment": "prod"} | more
+        return self.add(
+            Deploy(source, service, Phase(phase), at_ms, version=version, event_id=event_id, **more), after_s
+        )
+
+    def change(self, what="timeout 5 s", service="web", event_id=None, **more):
+        source = self.source("deploy_events")
+        event_id = f"event-{source.last}" if event_id is None else event_id
+        return self.add(
+            Change(source, service, what, self.at_ms, event_id=event_id, **{"type": "config_changed"} | more)
+        )
 
     def command(self, verb, service="web", until_ms=0):
         return self.add(Command(self.source("control"), Verb(verb), service, "ann", "lunch", self.at_ms, until_ms))

@@ -1,0 +1,118 @@
+"""Deploy events folded into what is known of a service in one environment. No decision is made here.
+
+Called by `app.policy.route`. Events come twice, late and out of order: each is judged by its
+sender's time, and one that is older than what it speaks of changes nothing but what is known
+about its version.
+"""
+
+from typing import Final
+
+from app.policy.facts import Deploy, Phase
+from app.policy.state import About, Pod, Release, Service
+
+ENVIRONMENTS: Final = 20
+"""Most environments of one service that are kept, the last heard of."""
+VERSIONS: Final = 8
+"""Most versions of which is kept what was said about them."""
+PODS: Final = 1000
+"""Most instances of one service in one environment that are kept."""
+
+FINISHES: Final = frozenset({Phase.FINISHED, Phase.ROLLED_BACK})
+"""Phases after which a version is the one that runs."""
+
+
+def release_of(service: Service, environment: str) -> Release:
+    """What is known of a service in an environment; made if nothing is. The one asked for last is kept longest."""
+    release = service.releases.pop(environment, None) or Release()
+    service.releases[environment] = release
+    while len(service.releases) > ENVIRONMENTS:
+        del service.releases[next(iter(service.releases))]
+    return release
+
+
+def version_of(release: Release, fact: Deploy) -> str:
+    """The version that an event is about: its own word, else the one under way, else the one that runs."""
+    if not fact.version and fact.phase in {Phase.POD_STARTED, Phase.POD_STOPPED} and fact.pod in release.pods:
+        return release.pods[fact.pod].version
+    return fact.version or release.announced or release.version
+
+
+def is_late(release: Release, fact: Deploy) -> bool:
+    """Whether something newer has been said before about the same thing."""
+    if fact.phase not in {Phase.POD_STARTED, Phase.POD_STOPPED}:
+        return fact.at_ms < release.at_ms
+    known = release.pods.get(_name(fact))
+    if known is not None and fact.at_ms < known.at_ms:
+        return True
+    current = version_of(release, fact) in {release.version, release.announced}
+    return fact.phase is Phase.POD_STARTED and not current and fact.at_ms < release.at_ms
+
+
+def remember(release: Release, fact: Deploy, version: str) -> About:
+    """Keep what the event says about its version; what is known about it then. A team outlives its versions."""
+    known = release.abouts.pop(version, None)
+    if known is None:
+        known = About(team=next((one.team for one in reversed(release.abouts.values()) if one.team), ""))
+    for field in ("commit", "team", "who", "link"):
+        setattr(known, field, getattr(fact, field) or getattr(known, field))
+    release.abouts[version] = known
+    while len(release.abouts) > VERSIONS:
+        del release.abouts[next(iter(release.abouts))]
+    return known
+
+
+def fold_deploy(release: Release, fact: Deploy, version: str) -> None:
+    """Take in an event that is not late."""
+    match fact.phase:
+        case Phase.STARTED:
+            release.announced = version
+        case Phase.FAILED:
+            release.announced = ""
+        case Phase.FINISHED | Phase.ROLLED_BACK:
+            _finish(release, fact, version)
+        case Phase.REMOVED:
+            _replace(release, "", fact.at_ms)
+            release.pods.clear()
+        case Phase.POD_STARTED:
+            _keep(release, fact, Pod(fact.address, version, fact.at_ms))
+        case Phase.POD_STOPPED:
+            _keep(release, fact, Pod("", version, fact.at_ms, stopped=True))
+
+
+def addresses(release: Release) -> list[str]:
+    """Where the instances are that can be served from, sorted."""
+    return sorted({pod.address for pod in release.pods.values() if pod.address})
+
+
+def running(release: Release) -> int:
+    """How many instances run, as far as deploy events tell."""
+    return sum(not pod.stopped for pod in release.pods.values())
+
+
+def _finish(release: Release, fact: Deploy, version: str) -> None:
+    """A version runs now: instances of others are gone, but not if none of its own is known."""
+    _replace(release, version, fact.at_ms)
+    mine = {name: pod for name, pod in release.pods.items() if pod.version == version}
+    if any(pod.address for pod in mine.values()):
+        release.pods = mine
+
+
+def _replace(release: Release, version: str, at_ms: int) -> None:
+    if version != release.version:
+        release.previous, release.version = release.version, version
+    release.at_ms, release.announced = at_ms, ""
+
+
+def _keep(release: Release, fact: Deploy, pod: Pod) -> None:
+    name = _name(fact)
+    if not name:
+        return  # an instance without a name or an address cannot be told from another
+    release.pods.pop(name, None)
+    release.pods[name] = pod
+    while len(release.pods) > PODS:
+        stopped = (one for one, kept in release.pods.items() if kept.stopped)
+        del release.pods[next(stopped, next(iter(release.pods)))]
+
+
+def _name(fact: Deploy) -> str:
+    return fact.pod or fact.address
