@@ -1,8 +1,8 @@
-"""The router: decisions in, Celery tasks out. No state.
+"""The router: decisions in, Celery tasks and plain events out. No state.
 
 The order of effects is in `handle`: decode → publish → confirmed by RabbitMQ → commit. It judges
-nothing: what is on the decisions topic with an action is sent, expired or not, and nothing else
-is. While RabbitMQ is away the partition stands still; lag is the alarm.
+nothing: what is on the decisions topic with an action or an event is sent, expired or not, and nothing
+else is. While RabbitMQ is away the partition stands still; lag is the alarm.
 
 `faust -A app.router worker -l info` runs it alone.
 """
@@ -40,10 +40,10 @@ def build(config: Settings) -> faust.App:
     publisher = Publisher(config.rabbitmq_url)
 
     async def handle(fetch: Fetch) -> None:
-        messages = [message for block in fetch for record in block.records if (message := to_send(record.value))]
+        messages = [message for block in fetch for record in block.records for message in to_send(record.value)]
         await publisher.publish(messages)
         for message in messages:
-            metrics.ROUTED.labels(message.kind.value).inc()
+            metrics.ROUTED.labels(message.kind).inc()
 
     class Publishing(Service):
         """Starts and stops the publisher with the app."""
@@ -59,14 +59,14 @@ def build(config: Settings) -> faust.App:
     return app
 
 
-def to_send(raw: bytes | None) -> Outgoing | None:
-    """What to publish for one record of the decisions topic; None for refusals and for policies on trial."""
+def to_send(raw: bytes | None) -> list[Outgoing]:
+    """What to publish for one record of the decisions topic; nothing for refusals and for policies on trial."""
     try:
         decision = decisions.decode(raw or b"")
     except msgspec.MsgspecError as error:
         log.error("not_a_decision", why=str(error), value=(raw or b"")[:200])
-        return None
-    return None if decision.action is None or decision.shadow else outgoing(decision)
+        return []
+    return outgoing(decision)
 
 
 @cache

@@ -3,8 +3,10 @@
 The order of effects is in `run` and nowhere else:
 ledger → expired? → lease → act → mark → outcome → (the caller acknowledges).
 
-Called by the Celery tasks in `tasks.main`. Waiting for a lease, for Redis or for Kafka holds the
-delivery; nothing is ever requeued, which would count towards the delivery limit.
+Called by the Celery tasks in `tasks.main`. What cannot be done now, because its target is away or
+held, is given back to the ledger, and a copy of it comes back from a delay queue: no worker waits
+with it. Waiting for Redis or for Kafka holds the delivery, since nothing can be done without them.
+Nothing is ever requeued, which would count towards the delivery limit.
 """
 
 import random
@@ -18,16 +20,22 @@ import structlog
 from redis import RedisError
 
 from tasks import metrics
-from tasks.contract import Action, Kind, Outcome, Scale, Status, encode, kind_of
+from tasks.breaker import Breakers
+from tasks.contract import Action, Kind, Outcome, Scale, Status, UpdateLoadBalancer, encode, kind_of
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.incoming import entry_of
 from tasks.lease import Lease
 from tasks.ledger import Answer, Claim, Entry, Ledger
 from tasks.outcomes import Outcomes
+from tasks.retry import delay_after, delay_until
 
 log = structlog.get_logger()
 
 BUG_TRIES: Final = 3
+ASKS: Final = 5
+"""Times a target is asked what a worker that died has done there, before that stays open."""
+PATIENCE_S: Final = 1.0
+"""Seconds a delivery waits for a lease before a copy of it comes back later."""
 DETAIL: Final = 1000
 """Characters of an outcome's detail; a longer one is cut, so that Kafka takes every outcome."""
 
@@ -46,11 +54,19 @@ Act = Callable[[Any, Lease], Done]
 Ask = Callable[[Any], Done | None]
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What a delivery comes to that cannot be done now: a copy of it comes back after so many seconds."""
+
+    delay_s: int
+
+
 @dataclass
 class Runner:
-    """What an action needs to be done: the functions by kind, the ledger, the way out, and patience.
+    """What an action needs to be done: the functions by kind, the ledger, the way out, and the way back.
 
-    `asks` find what a worker that died has done, for kinds whose target can be asked.
+    `asks` find what a worker that died has done, for kinds whose target can be asked. `later` has a
+    copy of an action come back after some seconds, or raises.
     """
 
     acts: dict[Kind, Act]
@@ -58,21 +74,27 @@ class Runner:
     outcomes: Outcomes
     worker: str
     lease_s: float
-    patience_s: float
+    later: Callable[[Action, int], None]
     asks: dict[Kind, Ask] = field(default_factory=dict)
+    breakers: Breakers = field(default_factory=Breakers)
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self, action: Action) -> Outcome:
+    def run(self, action: Action) -> Outcome | None:
         """Do an action once; its outcome is on Kafka when this returns. One that is DEAD is for the dead letters.
 
-        Raises RejectedError for another payload under a known id: the outcome of that id is the first's.
+        None: it cannot be done now and a copy comes back, so this delivery is done with. Raises
+        RejectedError for another payload under a known id: the outcome of that id is the first's.
         """
         began_ms = time.time_ns() // 1_000_000
         entry = entry_of(action)
         outcome = None
         while outcome is None:
             claim = self._claimed(entry, began_ms)
-            outcome = self._ended(action, entry, claim)
+            ended = self._ended(action, entry, claim)
+            if not isinstance(ended, Wait):
+                outcome = ended
+            elif self._comes_back(action, ended.delay_s):
+                return None
         self.outcomes.write(outcome)
         log.info(
             "action", id=outcome.id, kind=outcome.action.value, service=outcome.service, status=outcome.status.value,
@@ -80,9 +102,19 @@ class Runner:
         )  # fmt: skip
         return outcome
 
+    def _comes_back(self, action: Action, delay_s: int) -> bool:
+        """Have a copy come back; if RabbitMQ does not take it, this delivery waits here instead."""
+        try:
+            self.later(action, delay_s)
+        except Exception as error:  # noqa: BLE001 - sockets, AMQP and TLS raise what they like
+            log.warning("retry_not_published", id=action.id, why=f"{type(error).__name__}: {error}")
+            self.sleep(delay_s)
+            return False
+        return True
+
     def _claimed(self, entry: Entry, began_ms: int) -> Claim:
-        """The ledger's answer, when it has one that is not "wait"."""
-        said = False
+        """The ledger's answer; "wait" only after a while, since most leases are short."""
+        said, waited_s = False, 0.0
         while True:
             try:
                 claim = self.ledger.claim(entry, began_ms)
@@ -92,27 +124,34 @@ class Runner:
                 said = True
                 self.sleep(1.0)
                 continue
-            if claim.answer is not Answer.WAIT:
+            if claim.answer is not Answer.WAIT or waited_s >= PATIENCE_S:
                 return claim
-            self.sleep(min(claim.wait_s, 0.5) + random.uniform(0, 0.05))  # noqa: S311 - spreads waiters
+            pause_s = min(claim.wait_s, 0.5) + random.uniform(0, 0.05)  # noqa: S311 - spreads waiters
+            waited_s += pause_s
+            self.sleep(pause_s)
 
-    def _ended(self, action: Action, entry: Entry, claim: Claim) -> Outcome | None:
+    def _ended(self, action: Action, entry: Entry, claim: Claim) -> Outcome | Wait | None:
         """How the action ended, now or before; None if another worker took it over meanwhile: ask again."""
         kind = kind_of(action)
         if claim.answer is Answer.OTHER:
             raise RejectedError(f"another action had the id {action.id} before this one")
+        if claim.answer is Answer.WAIT:
+            return Wait(delay_until(claim.wait_s))
         if claim.answer is Answer.DONE:
             metrics.REPEATS.labels(kind).inc()
             return msgspec.structs.replace(_outcome(claim.outcome), repeats=claim.repeats)
-        if claim.token > 1:
+        if claim.taken_over:
             metrics.TAKEOVERS.labels(kind).inc()
-        else:
+        elif not claim.before:
             metrics.REACTION.labels(kind).observe(max(0, claim.began_ms - action.decided_at_ms) / 1000)
         try:
             with Lease(self.ledger, entry, claim, self.lease_s) as lease:
                 done = self._acted(action, lease) if claim.answer is Answer.GO else self._refused(action, claim)
         except LostError:
             return None
+        if isinstance(done, Wait):
+            metrics.RETRIES.labels(kind).inc()
+            return done if self._released(entry, claim) else None
         final = self._finished(entry, claim, encode(self._said(action, claim, done)))
         if final is None:
             return None
@@ -120,11 +159,19 @@ class Runner:
         metrics.ACTIONS.labels(kind, outcome.status).inc()
         return outcome
 
-    def _acted(self, action: Action, lease: Lease) -> Done:
-        left_s = (action.expires_at_ms - lease.claim.now_ms) / 1000
-        return self._tried(action.id, lambda: self.acts[kind_of(action)](action, lease), min(self.patience_s, left_s))
+    def _acted(self, action: Action, lease: Lease) -> Done | Wait:
+        claim = lease.claim
+        try:
+            return self._tried(action, lambda: self.acts[kind_of(action)](action, lease))
+        except TemporaryError as why:
+            spent_s = (time.time_ns() // 1_000_000 - claim.began_ms) / 1000
+            delay_s = delay_after(claim.token, why.delay_s, (action.expires_at_ms - claim.now_ms) / 1000)
+            if delay_s is None:
+                return Done(Status.FAILED, f"given up after {claim.token} tries in {spent_s:.0f} s: {why}")
+            log.warning("action_waits", id=action.id, tries=claim.token, delay_s=delay_s, why=str(why))
+            return Wait(delay_s)
 
-    def _refused(self, action: Action, claim: Claim) -> Done:
+    def _refused(self, action: Action, claim: Claim) -> Done | Wait:
         """Nothing is done; but if a worker that died had begun it, what became of that is found out."""
         if claim.answer is Answer.LATE:
             late_s = (claim.now_ms - action.expires_at_ms) / 1000
@@ -133,35 +180,44 @@ class Runner:
             refusal = Done(Status.CONFLICT, f"generation {claim.newest} of its target came before")
         if not claim.started:
             return refusal
+        perhaps = replace(refusal, detail=f"{refusal.detail}; a worker that died had begun it, perhaps it was done")
         ask = self.asks.get(kind_of(action))
         if ask is None:
-            return replace(refusal, detail=f"{refusal.detail}; a worker that died had begun it, perhaps it was done")
-        return self._tried(action.id, lambda: ask(action) or refusal, self.patience_s)
+            return perhaps
+        for _ in range(ASKS):
+            try:
+                return self._tried(action, lambda: ask(action) or refusal)
+            except TemporaryError as why:
+                self.sleep(why.delay_s)
+        return perhaps
 
-    def _tried(self, action_id: str, call: Callable[[], Done], longest_s: float) -> Done:
-        """Call until it ends one way or the other; raises LostError."""
-        began, bugs = time.monotonic(), 0
+    def _tried(self, action: Action, call: Callable[[], Done]) -> Done:
+        """Call until it ends one way or the other; raises TemporaryError and LostError."""
+        bugs = 0
         while True:
             try:
-                return call()
+                return self.breakers.call(action, call)
             except ConflictError as why:
                 return Done(Status.CONFLICT, str(why))
             except PermanentError as why:
                 return Done(Status.FAILED, str(why))
-            except LostError:
+            except (LostError, TemporaryError):
                 raise
-            except TemporaryError as why:
-                waited_s = time.monotonic() - began
-                pause_s = why.delay_s * random.uniform(1.0, 1.5)  # noqa: S311 - spreads retries
-                if longest_s - waited_s <= pause_s:
-                    return Done(Status.FAILED, f"given up after {waited_s:.0f} s: {why}")
-                self.sleep(pause_s)
             except Exception as bug:
                 bugs += 1
-                log.exception("action_bug", id=action_id, tries=bugs)
+                log.exception("action_bug", id=action.id, tries=bugs)
                 if bugs >= BUG_TRIES:
                     return Done(Status.DEAD, f"{type(bug).__name__}: {bug}")
                 self.sleep(0.5 * bugs)
+
+    def _released(self, entry: Entry, claim: Claim) -> bool:
+        """Give the action back before its copy is under way; False if it is another worker's by now."""
+        while True:
+            try:
+                return self.ledger.release(entry, claim.token)
+            except RedisError as error:
+                log.warning("ledger_away", id=entry.id, why=str(error))
+                self.sleep(1.0)
 
     def _finished(self, entry: Entry, claim: Claim, outcome: bytes) -> bytes | None:
         """Mark the end, waiting for Redis if it is away: what was done must not be forgotten."""
@@ -181,7 +237,7 @@ class Runner:
             detail=done.detail[:DETAIL],
             found=done.found,
             set=done.set,
-            generation=action.generation if isinstance(action, Scale) else 0,
+            generation=action.generation if isinstance(action, Scale | UpdateLoadBalancer) else 0,
             started_at_ms=claim.began_ms,
             ended_at_ms=time.time_ns() // 1_000_000,
             attempts=claim.token,

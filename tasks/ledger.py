@@ -23,6 +23,7 @@ local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
 local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
 if a[3] and a[3] ~= hash then return {'other'} end
 if a[1] == 'done' then return {'done', a[4], redis.call('HINCRBY', KEYS[1], 'repeats', 1)} end
+local before = a[1] or ''
 if a[1] and tonumber(a[2]) > now then return {'wait', tonumber(a[2]) - now} end
 local answer, newest = 'go', '0'
 if now >= tonumber(expires) then answer = 'late' end
@@ -37,9 +38,10 @@ if KEYS[2] then
 end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
 redis.call('HSETNX', KEYS[1], 'began', began)
-redis.call('HSET', KEYS[1], 'state', a[1] or 'leased', 'owner', owner, 'hash', hash, 'until', now + lease)
+local state = before == 'started' and before or 'leased'
+redis.call('HSET', KEYS[1], 'state', state, 'owner', owner, 'hash', hash, 'until', now + lease)
 redis.call('PEXPIRE', KEYS[1], keep)
-return {answer, token, a[1] == 'started' and 1 or 0, now, redis.call('HGET', KEYS[1], 'began'), newest}
+return {answer, token, before, now, redis.call('HGET', KEYS[1], 'began'), newest}
 """
 
 KEEP: Final = """
@@ -50,6 +52,16 @@ redis.call('HSET', KEYS[1], 'until', now + ARGV[2])
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'state', 'started') end
 if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == ARGV[3] then
   redis.call('HSET', KEYS[2], 'until', now + ARGV[2])
+end
+return 1
+"""
+
+RELEASE: Final = """
+local a = redis.call('HMGET', KEYS[1], 'token', 'state')
+if a[1] ~= ARGV[1] or a[2] == 'done' then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'waiting', 'until', 0)
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == ARGV[2] then
+  redis.call('HDEL', KEYS[2], 'holder', 'until')
 end
 return 1
 """
@@ -82,20 +94,30 @@ class Answer(StrEnum):
 class Claim:
     """An answer. `outcome` and `repeats` come with DONE, `wait_s` with WAIT, the others with GO, LATE and OLDER.
 
-    `started` says that an owner before this one had begun the effect, `began_ms` when the first
-    owner's first line was, by its clock; `now_ms` is Redis' clock; `newest` is the generation
-    that claimed the target before.
+    `before` is the state that was found: empty for the first owner, `waiting` if one gave it back,
+    `leased` or `started` if one died with it. `began_ms` is when the first owner's first line was, by
+    its clock; `now_ms` is Redis' clock; `newest` is the generation that claimed the target before.
     """
 
     answer: Answer
     token: int = 0
-    started: bool = False
+    before: str = ""
     now_ms: int = 0
     began_ms: int = 0
     newest: int = 0
     outcome: bytes = b""
     repeats: int = 0
     wait_s: float = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether an owner before this one died when it had begun the effect."""
+        return self.before == "started"
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether an owner before this one died with it."""
+        return self.before in {"leased", "started"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +145,7 @@ class Ledger:
         self._keep_ms = round(keep_s * 1000)
         self._claim = redis.register_script(CLAIM)
         self._keep = redis.register_script(KEEP)
+        self._release = redis.register_script(RELEASE)
         self._finish = redis.register_script(FINISH)
 
     def claim(self, entry: Entry, began_ms: int = 0) -> Claim:
@@ -137,13 +160,17 @@ class Ledger:
                 return Claim(answer, wait_s=rest[0] / 1000)
             case Answer.OTHER:
                 return Claim(answer)
-        token, started, now_ms, began, newest = rest
-        return Claim(answer, token, bool(started), now_ms, int(began), int(newest))
+        token, before, now_ms, began, newest = rest
+        return Claim(answer, token, before.decode(), now_ms, int(began), int(newest))
 
     def keep(self, entry: Entry, token: int, *, started: bool = False) -> bool:
         """Prolong a lease, and note that the effect begins; False if it is not ours any more."""
         arguments: list[str | int] = [token, self._lease_ms, entry.id, int(started)]
         return bool(self._keep(keys=entry.keys, args=arguments))
+
+    def release(self, entry: Entry, token: int) -> bool:
+        """Give an action back, for whoever gets its copy later; False if it is not ours any more."""
+        return bool(self._release(keys=entry.keys, args=[token, entry.id]))
 
     def finish(self, entry: Entry, token: int, outcome: bytes) -> bytes | None:
         """Mark as done; the outcome that counts, or None if the lease is not ours any more."""

@@ -29,6 +29,7 @@ from tasks.errors import RejectedError
 from tasks.incoming import decoded
 from tasks.ledger import Ledger
 from tasks.outcomes import Outcomes
+from tasks.retry import Later
 from tasks.settings import Settings, settings
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ CONFIG: dict[str, Any] = {
     "task_acks_on_failure": False,  # what fails in spite of everything is dead-lettered, not lost
     "worker_prefetch_multiplier": 1,  # a message that waits behind a poisonous one must not share its fate
     "worker_cancel_long_running_tasks_on_connection_loss": True,  # else the copy runs beside the original
+    # copies that come back later are confirmed; a RabbitMQ that is silent, as in an alarm, fails them in 20 s
+    "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 10, "read_timeout": 10},
     "broker_heartbeat": 10,  # a dead link is noticed in 20 s instead of 4 minutes
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,  # RabbitMQ may be away longer than a hundred tries
@@ -80,6 +83,8 @@ def _do(argument: Any) -> str:
         metrics.REJECTED.inc()
         log.error("message_rejected", why=str(why))
         raise Reject(str(why), requeue=False) from None
+    if outcome is None:
+        return "comes back later"
     if outcome.status is Status.DEAD:
         raise Reject(outcome.detail, requeue=False)
     return outcome.status.value
@@ -104,7 +109,7 @@ def runner() -> Runner:
         outcomes=Outcomes(config),
         worker=worker,
         lease_s=config.lease_s,
-        patience_s=config.patience_s,
+        later=Later(celery_app),
     )
 
 

@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 ACTIONS: Final = Counter("headrace_actions", "Actions that ended, by outcome", ["kind", "status"])
 REPEATS: Final = Counter("headrace_action_repeats", "Deliveries of actions that were done already", ["kind"])
 TAKEOVERS: Final = Counter("headrace_action_takeovers", "Actions taken over from a worker that died", ["kind"])
+RETRIES: Final = Counter("headrace_action_retries", "Actions that could not be done yet and come back later", ["kind"])
 AMBIGUOUS: Final = Counter("headrace_action_ambiguous", "Effects begun by a worker that died, done again", ["kind"])
 REJECTED: Final = Counter("headrace_messages_rejected", "Messages dead-lettered because nobody can read them")
 REACTION: Final = Histogram("headrace_decided_to_started_seconds", "From decision to the task's first line", ["kind"])

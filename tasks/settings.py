@@ -32,9 +32,6 @@ class Settings(BaseSettings):
     ledger_days: float = Field(
         15.0, gt=0, description="Days an action is remembered: longer than the journal and any redrive."
     )
-    patience_s: float = Field(
-        600.0, gt=0, description="Longest an action is tried again while its target is away, if it does not expire."
-    )
     targets_file: Path | None = Field(
         None, description="TOML file of what actions name: tables `receivers`, `balancers`, `dashboards`, `books`."
     )

@@ -66,7 +66,7 @@ class Link:
             self._tag += 1
             self._open[self._tag] = place
             self._channel.basic_publish(
-                Message(message.body, **message.properties), EXCHANGE, message.routing_key, mandatory=True
+                Message(message.body, **message.properties), EXCHANGE, message.routing_key, mandatory=message.mandatory
             )
         while self._open and wanted():
             self._drain(wanted)
@@ -93,12 +93,12 @@ class Link:
             message = self._sending[place]
             if self._returned[message.id]:
                 self._returned[message.id] -= 1
-                self._unroutable.add(message.kind.value)
+                self._unroutable.add(message.kind)
             else:
                 self._confirmed.add(place)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001
-        self._full.update(self._sending[place].kind.value for place in self._settled(tag, multiple))
+        self._full.update(self._sending[place].kind for place in self._settled(tag, multiple))
 
     def _on_return(self, *args: Any) -> None:
         # the frame has no delivery tag; it arrives before the confirm of the same message

@@ -18,7 +18,7 @@ from kombu import Exchange, Queue
 
 from app.queue.connection import ERRORS, connect, sentence
 from app.settings import Settings
-from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES
+from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, RETRY_S, retry_exchange
 
 TIMEOUT_S: Final = 10.0
 
@@ -39,6 +39,20 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
             "max-length": 1_000_000,
         },
     }
+} | {
+    f"headrace-{retry_exchange(delay_s)}": {
+        "pattern": f"^{retry_exchange(delay_s)}$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {
+            # a message waits here and then goes back where it came from: its routing key is kept
+            "message-ttl": delay_s * 1000,
+            "dead-letter-exchange": EXCHANGE,
+            "dead-letter-strategy": "at-least-once",
+            "overflow": "reject-publish",
+        },
+    }
+    for delay_s in RETRY_S
 }
 """Name → policy, as the management API takes it."""
 
@@ -52,11 +66,18 @@ def bindings() -> Iterator[tuple[str, str, str]]:
     for kind, queue in QUEUES.items():
         yield EXCHANGE, queue, f"action.{kind.value}.#"
     yield DEAD_EXCHANGE, DEAD_QUEUE, ""
+    for delay_s in RETRY_S:
+        yield retry_exchange(delay_s), retry_exchange(delay_s), ""
+
+
+def exchanges() -> dict[str, str]:
+    """Every exchange and its type."""
+    return {EXCHANGE: "topic", DEAD_EXCHANGE: "fanout"} | {retry_exchange(delay_s): "fanout" for delay_s in RETRY_S}
 
 
 def queues() -> list[str]:
     """Every queue."""
-    return [*QUEUES.values(), DEAD_QUEUE]
+    return [*QUEUES.values(), DEAD_QUEUE, *map(retry_exchange, RETRY_S)]
 
 
 def definitions(vhost: str = "/") -> dict[str, Any]:
@@ -64,8 +85,8 @@ def definitions(vhost: str = "/") -> dict[str, Any]:
     durable = {"vhost": vhost, "durable": True, "auto_delete": False}
     return {
         "exchanges": [
-            {"name": EXCHANGE, "type": "topic", "internal": False, "arguments": {}} | durable,
-            {"name": DEAD_EXCHANGE, "type": "fanout", "internal": False, "arguments": {}} | durable,
+            {"name": name, "type": kind, "internal": False, "arguments": {}} | durable
+            for name, kind in exchanges().items()
         ],
         "queues": [{"name": name, "arguments": QUORUM} | durable for name in queues()],
         "bindings": [
@@ -81,16 +102,13 @@ def definitions(vhost: str = "/") -> dict[str, Any]:
 
 def init(settings: Settings) -> list[str]:
     """Make what is missing; the names of what was declared. Raises TopologyError."""
-    exchanges = {
-        EXCHANGE: Exchange(EXCHANGE, type="topic", durable=True),
-        DEAD_EXCHANGE: Exchange(DEAD_EXCHANGE, type="fanout", durable=True),
-    }
+    made = {name: Exchange(name, type=kind, durable=True) for name, kind in exchanges().items()}
     with _connected(settings) as connection:
         channel = connection.channel()
-        for exchange in exchanges.values():
+        for exchange in made.values():
             exchange(channel).declare()
         for name, queue, key in bindings():
-            one = Queue(queue, exchanges[name], routing_key=key, durable=True, queue_arguments=QUORUM)
+            one = Queue(queue, made[name], routing_key=key, durable=True, queue_arguments=QUORUM)
             one(channel).declare()
     for name, policy in POLICIES.items():
         try:
@@ -99,7 +117,7 @@ def init(settings: Settings) -> list[str]:
             raise TopologyError(
                 f"the queues are made, their policy is not: {error}; or run `{by_hand(name)}`"
             ) from error
-    return [*exchanges, *queues(), *POLICIES]
+    return [*made, *queues(), *POLICIES]
 
 
 def by_hand(name: str) -> str:

@@ -40,7 +40,7 @@ class Server:
         self.collected = True
 
     def basic_publish(self, message, exchange, routing_key, mandatory):
-        assert mandatory
+        assert mandatory, "an action that no queue takes must come back"
         self.published.append(message)
 
     def drain_events(self, timeout):

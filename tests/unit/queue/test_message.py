@@ -5,9 +5,10 @@ import json
 import pytest
 from celery import Celery
 
+from app.policy.decision import Decision, Reason
 from app.queue.message import argument, of_action, outgoing
 from app.queue.topology import POLICIES, bindings, definitions, queues
-from tasks.contract import EXPIRY_S, QUEUES, Build, Kind, Notify, Scale, decode_action, task_name
+from tasks.contract import EXPIRY_S, QUEUES, Build, Event, Kind, Notify, Scale, decode_action, event_key, task_name
 
 CARRIED = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2, "reason": "ABOVE_TARGET"}
 ACTIONS = [
@@ -17,11 +18,16 @@ ACTIONS = [
 ]
 
 
+def decision(reason=Reason.ROUTED, **more):
+    same = {"at_ms": 1, "service": "web", "policy": "p", "fingerprint": "f", "evidence": {}}
+    return Decision(id="j-0-1-0", reason=reason, **same, **more)
+
+
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
 def test_the_message_is_what_celery_itself_would_send(action):
     mine = of_action(action)
     theirs = Celery(set_as_current=False).amqp.as_task_v2(
-        action.id, task_name(mine.kind), args=[json.loads(mine.body)[0][0]], kwargs={}, argsrepr="", kwargsrepr="",
+        action.id, task_name(Kind(mine.kind)), args=[json.loads(mine.body)[0][0]], kwargs={}, argsrepr="", kwargsrepr="",
         origin=mine.properties["application_headers"]["origin"], ignore_result=True, root_id=action.id,
     )  # fmt: skip
     assert mine.properties["application_headers"] == theirs.headers
@@ -35,7 +41,7 @@ def test_the_message_is_what_celery_itself_would_send(action):
 def test_the_one_argument_is_the_action(action):
     message = of_action(action)
     assert decode_action(json.dumps(argument(message.body))) == action
-    assert message.routing_key == f"action.{message.kind.value}.web"
+    assert message.routing_key == f"action.{message.kind}.web"
 
 
 def test_the_trace_goes_along():
@@ -44,13 +50,27 @@ def test_the_trace_goes_along():
 
 
 def test_a_refusal_is_never_sent():
-    from app.policy.decision import Decision, Reason
+    refusal = decision(reason=Reason.HELD)
+    assert outgoing(refusal) == []
 
-    refusal = Decision(
-        id="j-0-1-0", at_ms=1, service="web", policy="p", fingerprint="f", reason=Reason.HELD, evidence={}
-    )
-    with pytest.raises(AssertionError, match="has no action"):
-        outgoing(refusal)
+
+def test_an_action_on_trial_is_never_sent():
+    assert outgoing(decision(action=ACTIONS[0], shadow=True)) == []
+    assert [one.kind for one in outgoing(decision(action=ACTIONS[0]))] == ["scale"]
+
+
+def test_an_event_is_plain_json_that_nobody_need_take():
+    event = Event(id="j-0-1-0", event="deployed", service="web.eu", environment="prod.a", at_ms=1, version="2")
+    (message,) = outgoing(decision(event=event))
+    assert json.loads(message.body)["version"] == "2"
+    assert (message.routing_key, message.mandatory) == ("event.deployed.prod_a.web.eu", False)
+    assert message.properties["message_id"] == "j-0-1-0"
+    assert "application_headers" not in message.properties
+
+
+def test_a_routing_key_is_never_longer_than_rabbitmq_takes():
+    event = Event(id="j", event="infrastructure_changed", service="ü" * 100, environment="e" * 200, at_ms=1)
+    assert len(event_key(event).encode()) <= 255
 
 
 def test_every_kind_has_its_queue_its_expiry_and_its_binding():

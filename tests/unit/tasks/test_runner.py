@@ -25,12 +25,25 @@ EARLIER = Outcome(id="j-0-1-0", action=Kind.SCALE, service="web", status=Status.
 class World:
     """A runner, and in `seen` everything it did, in order. A claim or an act that is an exception is raised."""
 
+    refuses_copies = False
+
     def __init__(self, *claims, acts=(), lost=(), asks=None):
         self.claims, self.results, self.lost = list(claims), list(acts) or [Done()], list(lost)
         self.seen, self.now_s = [], 100.0
         self.marked = self.written = None
         every = dict.fromkeys(Kind, self.act)
-        self.runner = Runner(every, self, self, "host:1", 15.0, 600.0, asks=asks or {}, sleep=self.sleep)
+        self.copies = []
+        self.runner = Runner(every, self, self, "host:1", 15.0, self.later, asks=asks or {}, sleep=self.sleep)
+
+    def later(self, action, delay_s):
+        self.seen.append("later")
+        if self.refuses_copies:
+            raise ConnectionResetError("gone")
+        self.copies.append(delay_s)
+
+    def release(self, entry, token):
+        self.seen.append("release")
+        return True
 
     def claim(self, entry, began_ms):
         self.seen.append("claim")
@@ -108,10 +121,18 @@ def test_another_payload_under_a_known_id_is_rejected_and_writes_no_outcome(worl
     assert here.seen == ["claim"]
 
 
-def test_a_leased_action_is_waited_for(world):
-    here = world(Claim(Answer.WAIT, wait_s=9.0), Claim(Answer.WAIT, wait_s=0.1), GO)
+def test_a_short_lease_is_waited_for(world):
+    here = world(Claim(Answer.WAIT, wait_s=0.3), Claim(Answer.WAIT, wait_s=0.1), GO)
     here.runner.run(SCALE)
     assert here.seen == ["claim", "sleep", "claim", "sleep", "claim", "act", "mark", "write"]
+
+
+@pytest.mark.parametrize(("wait_s", "delay_s"), [(1.5, 2), (9.0, 2), (14.0, 10), (100.0, 60)])
+def test_a_long_lease_is_waited_for_by_a_copy(world, wait_s, delay_s):
+    here = world(*[Claim(Answer.WAIT, wait_s=wait_s)] * 4)
+    assert here.runner.run(SCALE) is None
+    assert (here.copies, here.written) == ([delay_s], None)
+    assert "release" not in here.seen, "it was never held"
 
 
 @pytest.mark.parametrize(("answer", "status"), [(Answer.LATE, Status.EXPIRED), (Answer.OLDER, Status.CONFLICT)])
@@ -124,19 +145,19 @@ def test_a_late_or_older_action_is_marked_and_told_but_not_done(world, answer, s
 
 @pytest.mark.parametrize("answer", [Answer.LATE, Answer.OLDER])
 def test_what_a_dead_worker_had_done_is_found_out_though_it_is_late_or_older(world, answer):
-    here = world(Claim(answer, token=2, started=True), asks={Kind.SCALE: lambda _: Done(set=2)})
+    here = world(Claim(answer, token=2, before="started"), asks={Kind.SCALE: lambda _: Done(set=2)})
     outcome = here.runner.run(SCALE)
     assert (outcome.status, outcome.set, outcome.attempts) == (Status.DONE, 2, 2)
     assert "act" not in here.seen
 
 
 def test_what_a_dead_worker_had_not_done_is_not_done_late(world):
-    here = world(Claim(Answer.LATE, token=2, started=True), asks={Kind.SCALE: lambda _: None})
+    here = world(Claim(Answer.LATE, token=2, before="started"), asks={Kind.SCALE: lambda _: None})
     assert here.runner.run(SCALE).status is Status.EXPIRED
 
 
 def test_where_nobody_can_be_asked_the_outcome_says_that_it_may_have_been_done(world):
-    here = world(Claim(Answer.LATE, token=2, started=True))
+    here = world(Claim(Answer.LATE, token=2, before="started"))
     assert "perhaps" in here.runner.run(NOTIFY).detail
 
 
@@ -152,18 +173,64 @@ def test_a_ledger_that_goes_away_after_the_effect_is_waited_for_with_the_mark(wo
     assert here.seen == ["claim", "act", "mark", "sleep", "mark", "sleep", "mark", "write"]
 
 
-def test_a_temporary_error_is_tried_again(world):
-    here = world(GO, acts=[TemporaryError("busy"), TemporaryError("busy"), Done()])
-    assert here.runner.run(SCALE).status is Status.DONE
-    assert here.seen.count("act") == 3
+def test_a_temporary_error_gives_the_action_back_and_then_a_copy_comes_later(world):
+    here = world(GO, acts=[TemporaryError("busy")])
+    assert here.runner.run(SCALE) is None
+    assert here.seen == ["claim", "act", "release", "later"]
+    assert (here.copies, here.marked, here.written) == ([2], None, None)
+
+
+@pytest.mark.parametrize(
+    ("tries", "asked_s", "left_s", "delay_s"),
+    [
+        (1, 1, 600, 2),
+        (4, 1, 600, 10),
+        (9, 1, 600, 60),
+        (1, 5, 600, 10),
+        (1, 300, 600, 60),
+        (9, 1, 30, 10),
+        (9, 1, 3, 2),
+    ],
+)
+def test_the_wait_grows_with_the_tries_and_never_outlives_the_action(world, tries, asked_s, left_s, delay_s):
+    claim = Claim(Answer.GO, token=tries, before="waiting", now_ms=SCALE.expires_at_ms - left_s * 1000, began_ms=1)
+    here = world(claim, acts=[TemporaryError("busy", delay_s=asked_s)])
+    assert here.runner.run(SCALE) is None
+    assert here.copies == [delay_s]
 
 
 def test_a_temporary_error_is_given_up_when_the_action_expires(world):
-    here = world(GO, acts=[TemporaryError("busy", delay_s=5.0)])
+    here = world(Claim(Answer.GO, token=7, before="waiting", now_ms=60_500, began_ms=1), acts=[TemporaryError("busy")])
     outcome = here.runner.run(SCALE)
-    assert outcome.status is Status.FAILED
-    assert "busy" in outcome.detail
-    assert here.now_s - 100.0 <= 59.0
+    assert (outcome.status, outcome.attempts) == (Status.FAILED, 7)
+    assert outcome.detail.startswith("given up after 7 tries")
+    assert outcome.detail.endswith("busy")
+
+
+def test_where_rabbitmq_does_not_take_the_copy_the_delivery_waits_and_tries_again(world):
+    here = world(GO, GO, acts=[TemporaryError("busy"), Done()])
+    here.refuses_copies = True
+    assert here.runner.run(SCALE).status is Status.DONE
+    assert here.seen == ["claim", "act", "release", "later", "sleep", "claim", "act", "mark", "write"]
+
+
+def test_a_target_that_keeps_failing_is_left_alone_and_another_is_not(world):
+    here = world(*[GO] * 6, acts=[TemporaryError("hangs")])
+    for _ in range(5):
+        here.runner.run(SCALE)
+    assert here.seen.count("act") == 3
+    here.runner.run(NOTIFY)
+    assert here.seen.count("act") == 4
+    assert len(here.copies) == 6
+
+
+def test_an_action_given_back_is_no_takeover_and_one_left_by_the_dead_is(world):
+    here = world(GO)
+    assert (Claim(Answer.GO, before="waiting").taken_over, Claim(Answer.GO, before="leased").taken_over) == (
+        False,
+        True,
+    )
+    here.runner.run(SCALE)
 
 
 def test_a_permanent_error_is_failed_at_once(world):

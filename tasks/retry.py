@@ -1,0 +1,54 @@
+"""Copies that come back later, by way of RabbitMQ's delay queues: no worker waits with them.
+
+`tasks.action` decides when; here is which queue, and the publishing. A copy is the same task with the
+same id, so that whatever is delivered twice is known to the ledger.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from celery import Celery
+
+from tasks.contract import RETRY_S, Action, kind_of, retry_exchange, routing_key, task_name
+
+EARLY: Final = 3
+"""Tries after which the next one waits in the second queue."""
+MANY: Final = 8
+"""Tries after which it waits in the last."""
+
+
+def delay_after(tries: int, asked_s: float, left_s: float) -> int | None:
+    """Seconds until the next try: longer after many, no less than asked for where a queue has it, none if too late."""
+    least = RETRY_S[0] if tries <= EARLY else RETRY_S[1] if tries <= MANY else RETRY_S[2]
+    wanted = next((one for one in RETRY_S if one >= max(asked_s, least)), RETRY_S[-1])
+    return max((one for one in RETRY_S if one <= wanted and one < left_s), default=None)
+
+
+def delay_until(wait_s: float) -> int:
+    """Seconds of the queue that comes back when a wait is over or a little before."""
+    return max((one for one in RETRY_S if one <= wait_s), default=RETRY_S[0])
+
+
+class Later:
+    """Publishes copies with the worker's own Celery application, confirmed."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def __call__(self, action: Action, delay_s: int) -> None:
+        """Return when RabbitMQ has the copy; raises what kombu raises if it does not take it."""
+        self._app.send_task(
+            task_name(kind_of(action)),
+            args=[_plain(action)],
+            task_id=action.id,
+            exchange=retry_exchange(delay_s),
+            routing_key=routing_key(kind_of(action), action.service),
+            mandatory=True,
+            retry=False,
+            ignore_result=True,
+        )
+
+
+def _plain(action: Action) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(action)
+    return plain
