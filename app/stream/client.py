@@ -171,19 +171,23 @@ def read_topic(settings: Settings, topic: str, start: Mapping[int, int], end: Ma
                 return
 
 
-def follow(settings: Settings, topic: str, start: Mapping[int, int]) -> Iterator[Message]:
-    """Records of a topic from `start` on, for ever, each partition in its order."""
+def follow(
+    settings: Settings, topic: str, start: Mapping[int, int], ended: Callable[[], bool] = lambda: False
+) -> Iterator[Message]:
+    """Records of a topic from `start` on, each partition in its order, for ever or until `ended` says so."""
     with _consumer(settings) as consumer:
         consumer.assign([TopicPartition(topic, p, offset) for p, offset in start.items()])
-        for message in _messages(consumer, settings, None):
+        for message in _messages(consumer, settings, None, ended):
             if message.error() is None:
                 yield _plain(message)
 
 
-def _messages(consumer: Consumer, settings: Settings, patience_s: float | None) -> Iterator[Any]:
+def _messages(
+    consumer: Consumer, settings: Settings, patience_s: float | None, ended: Callable[[], bool] = lambda: False
+) -> Iterator[Any]:
     """What comes, ends of partitions among it; raises for real errors and after `patience_s` of silence."""
     heard = monotonic()
-    while True:
+    while not ended():
         batch = consumer.consume(1000, 0.2)
         if batch:
             heard = monotonic()

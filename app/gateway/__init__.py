@@ -1,0 +1,1 @@
+"""The gateway: webhooks and events in, the incident page out. It decides nothing."""
