@@ -6,6 +6,7 @@ has it. A batch is taken whole or not at all.
 """
 
 import asyncio
+import re
 from time import time_ns
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from app.gateway.bodies import Bodies
 from app.policy.facts import Source
 from app.settings import Settings
 from app.wire.events import event
-from app.wire.rules import LARGEST, Raw, Rules, UnreadableError, rules_of
+from app.wire.rules import LARGEST, Raw, Rules, UnreadableError
 
 log = structlog.get_logger()
 
@@ -51,8 +52,6 @@ class Incoming:
     async def post(self, request: Request) -> JSONResponse:
         """Answer one request."""
         try:
-            if not self._settings.kafka_url:
-                raise HTTPException(503, "no Kafka is set, so nobody reads events; set HEADRACE_KAFKA_URL")
             values = _values(await self._bodies.read(request, LARGEST), request)
             checked = [self._checked(value) for value in values]
             await asyncio.to_thread(self._send, checked)
@@ -67,7 +66,7 @@ class Incoming:
     def _checked(self, value: bytes) -> tuple[bytes, bytes]:
         """(service, record) of an event that the intake will take."""
         now_ms = time_ns() // 1_000_000
-        rules: Rules = rules_of(self._settings, 1, now_ms)
+        rules = Rules(1, re.compile(self._settings.service_pattern), int(self._settings.future_s * 1000), now_ms)
         try:
             fact = event(Raw(self._topic, "", 0, 0, now_ms, None, value), Source(self._topic, "", 0, 0, 0), rules)
         except UnreadableError as why:
@@ -76,8 +75,10 @@ class Incoming:
 
     def _send(self, records: list[tuple[bytes, bytes]]) -> None:
         """Return when Kafka has every record; raises HTTPException 503."""
+        if not self._settings.kafka_url:
+            raise HTTPException(503, "no Kafka is set, so nobody reads events; set HEADRACE_KAFKA_URL")
         if self._producer is None:
-            ours = {"acks": "all", "enable.idempotence": True, "delivery.timeout.ms": int(WITHIN_S * 1000), "log_level": 0}
+            ours = {"enable.idempotence": True, "delivery.timeout.ms": int(WITHIN_S * 1000), "log_level": 0}
             self._producer = Producer(self._settings.librdkafka(**ours))
         answers: list[KafkaError | None] = []
         try:

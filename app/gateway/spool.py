@@ -72,4 +72,6 @@ class Spool:
             finally:
                 db.close()
         except (OSError, sqlite3.Error) as error:
-            raise SpoolError(f"the spool {self._path} cannot be used: {error}; is its disk full or read-only?") from error
+            raise SpoolError(
+                f"the spool {self._path} cannot be used: {error}; is its disk full or read-only?"
+            ) from error

@@ -58,21 +58,24 @@ class Webhooks:
     async def _answer(self, request: Request) -> tuple[int, dict[str, str]]:
         if not self._secrets:
             return 403, {"error": "no secret is set for GitHub; set HEADRACE_GITHUB_SECRETS"}
-        if self._jobs is None:
-            return 503, {"error": "no RabbitMQ is set, so nothing is built; set HEADRACE_RABBITMQ_URL"}
         body = await self._bodies.read(request)
         if not signed(self._secrets, body, request.headers.get("x-hub-signature-256", "")):
             return 401, {"error": "X-Hub-Signature-256 is missing, or not of this body and a secret that is set"}
-        event = request.headers.get("x-github-event", "")
         try:
-            raw = payload(body, request.headers.get("content-type", ""))
-            build = build_of(event, request.headers.get("x-github-delivery", ""), raw, time_ns() // 1_000_000)
-            if isinstance(build, Ignored):
-                return 200, {"ignored": build.why}
-            where = await self._jobs.accept(build)
+            return await self._take(request, body)
         except MalformedError as error:
             return 400, {"error": str(error)}
         except SpoolError as error:
             return 503, {"error": f"the build is nowhere safe: {error}"}
+
+    async def _take(self, request: Request, body: bytes) -> tuple[int, dict[str, str]]:
+        raw = payload(body, request.headers.get("content-type", ""))
+        event, delivery = request.headers.get("x-github-event", ""), request.headers.get("x-github-delivery", "")
+        build = build_of(event, delivery, raw, time_ns() // 1_000_000)
+        if isinstance(build, Ignored):
+            return 200, {"ignored": build.why}
+        if self._jobs is None:
+            return 503, {"error": "no RabbitMQ is set, so nothing is built; set HEADRACE_RABBITMQ_URL"}
+        where = await self._jobs.accept(build)
         self._taken(build)
         return 202, {"id": build.id, "state": where.value}

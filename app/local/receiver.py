@@ -1,14 +1,14 @@
 """A receiver of notifications: an HTTP server on loopback that remembers what was sent to it.
 
-Used by the demo and the tests in the place of a chat room. It answers with `answer`, so that a
-receiver that fails can be played too.
+Used by the demo and the tests in the place of a chat room. It answers with `answer` after `pause_s`, so
+that a receiver that fails, or hangs, can be played too.
 """
 
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import time
+from time import sleep, time
 from typing import Self
 
 from app.local.ports import HOST
@@ -30,7 +30,9 @@ class Receiver:
     def __init__(self, port: int = 0) -> None:
         """Listen at once; requests are answered once the block has begun."""
         self.received: list[Received] = []
+        self.entered = 0
         self.answer = HTTPStatus.OK
+        self.pause_s = 0.0
         self._server = ThreadingHTTPServer((HOST, port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
 
@@ -58,7 +60,9 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                receiver.entered += 1
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                sleep(receiver.pause_s)
                 receiver.received.append(Received(self.path, dict(self.headers), body, int(time() * 1000)))
                 self.send_response(receiver.answer)
                 self.send_header("Content-Length", "0")

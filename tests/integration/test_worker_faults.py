@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from http import HTTPStatus
 
 import pytest
 
-from tasks.contract import Status, action_key, target_key
+from app.local.receiver import Receiver
+from tasks.contract import RETRY_S, Status, action_key, retry_exchange, target_key
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, building, scaling, worker
+from tests.rig import LEASE_S, Rig, building, scaling, telling, worker
 
 
 @pytest.fixture
@@ -178,3 +180,42 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_does(rig, env, processes
     (outcome,) = rig.outcomes("stop-1")
     assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
     assert rig.depth("scale") == 0
+
+
+def test_a_receiver_that_hangs_costs_the_other_kinds_nothing_and_is_told_all_when_it_is_back(
+    rig, env, processes, tmp_path
+):
+    """Thirty messages wait for it, four seconds each, with two processes: a minute, if they waited for them."""
+    targets = tmp_path / "targets.toml"
+    with Receiver() as receiver:
+        receiver.pause_s = 30
+        targets.write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
+        worker(processes, env | {"HEADRACE_TARGETS_FILE": str(targets)})
+        rig.send(*[telling(f"hung-{n}") for n in range(30)])
+        wait_for(lambda: receiver.entered >= 2, 20, "both processes to hang")
+        rig.fleet("other")
+        rig.send(*[scaling(f"other-{n}", "other", generation=n + 1, to=n + 3) for n in range(10)])
+        rig.ended("other-", 10)
+        assert not rig.outcomes("hung-"), "they are to be told later"
+        receiver.pause_s = 0
+        outcomes = rig.ended("hung-", 30, timeout=100)
+        assert {one.status for one in outcomes} == {Status.DONE}
+        told = [body for body in receiver.bodies if "says hung-" in body]
+        assert {f"hung-{n}" for n in range(30)} == {body.split("says ")[1].split('"')[0] for body in told}
+
+
+def test_copies_that_wait_survive_the_worker_and_are_done_by_the_next(rig, env, processes, tmp_path):
+    targets = tmp_path / "targets.toml"
+    with Receiver() as receiver:
+        receiver.answer = HTTPStatus.INTERNAL_SERVER_ERROR
+        targets.write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
+        told = env | {"HEADRACE_TARGETS_FILE": str(targets)}
+        first = worker(processes, told, "first")
+        rig.send(telling("copy-1"))
+        wait_for(lambda: sum(map(rig.depth, map(retry_exchange, RETRY_S))) == 1, 20, "the copy to wait")
+        first.kill()
+        receiver.answer = HTTPStatus.OK
+        wait_for(lambda: rig.depth("notify") == 1, 20, "the copy to come back")
+        worker(processes, told, "second")
+        (outcome,) = rig.ended("copy-1")
+        assert (outcome.status, outcome.attempts) == (Status.DONE, 2)

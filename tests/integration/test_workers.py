@@ -235,7 +235,7 @@ def test_a_receiver_that_fails_is_told_again_until_it_takes_the_message(rig, rec
     finally:
         receiver.answer = HTTPStatus.OK
     (outcome,) = rig.ended("again-1")
-    assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
     assert len([b for b in receiver.bodies if "says again-1" in b]) == 2
 
 
