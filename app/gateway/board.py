@@ -2,11 +2,12 @@
 
 `app.gateway.feed` puts in what it reads, the gateway what it accepted; `app.gateway.pages` takes
 out. Every change has a number, and `since(n)` gives all that is newer: the first load, each live
-update and the catching up after a break are the same question. No clock and no server here: time
-is the journal's own.
+update and the catching up after a break are the same question. No server here, and time is the
+journal's own: the clock is looked at once, for the first number.
 """
 
 import threading
+from time import time_ns
 from typing import Any, Final
 
 import msgspec
@@ -45,10 +46,11 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Board:
-    """Everything the page shows. Numbers begin above `first`: take the clock, so that a restart is noticed."""
+    """Everything the page shows. Its numbers begin above `first`: the clock, so that a page notices a restart."""
 
-    def __init__(self, minutes: float, first: int = 0) -> None:
+    def __init__(self, minutes: float, first: int | None = None) -> None:
         """`minutes` of the past are kept, by the newest time on the journal."""
+        first = time_ns() // 1000 if first is None else first
         self._window_ms = round(minutes * 60_000)
         self._first = self._number = first
         self._lock = threading.Lock()

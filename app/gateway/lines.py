@@ -7,7 +7,7 @@ is newer. Old stretches are thinned, never the newest minutes.
 from bisect import bisect_left, bisect_right
 from typing import Final
 
-FINE_S: Final = 120
+FINE_S: Final = 300
 """Seconds of which every point is kept; older ones become one each `COARSE_S`."""
 
 COARSE_S: Final = 10

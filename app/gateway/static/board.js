@@ -2,7 +2,8 @@
 // Every update is a set of upserts by id and by second, so that one which comes twice changes nothing.
 
 export const TABLES = { decisions: 500, events: 300, builds: 300, quarantine: 100 };
-const FINE_S = 120, COARSE_S = 10, THIN_FROM = 900;
+const FINE_S = 300, THIN_FROM = 900;
+export const COARSE_S = 10;
 
 export const board = {
   n: 0, newest: 0, window: 30 * 60e3, skew: 0, standing: { state: "loading", since_ms: 0, sentence: "" },
@@ -46,8 +47,9 @@ function merge([times, values], [newTimes, newValues]) {
   return line[0].length > THIN_FROM ? thin(line) : line;
 }
 
-function thin([times, values]) {
-  const before = times[times.length - 1] - FINE_S, result = [[], []];
+// Points before a second, ten seconds in one: their mean, at the last of them.
+export function thin([times, values], before = times[times.length - 1] - FINE_S) {
+  const result = [[], []];
   for (let i = 0; i < times.length;) {
     let sum = values[i], j = i + 1;
     const group = Math.floor(times[i] / COARSE_S);

@@ -104,7 +104,7 @@ function legend(one) {
     if (target) target.title = "its target";
     const label = el("span", "metric", name), item = el("span", "", el("i", `key line-${i + 1}`), label, " ", el("b", "", number(one.lines.get(name)[1].at(-1))), target);
     item.title = scales[i] === "y" ? name : `${name} (drawn on a scale of its own)`;
-    if (scales[i] !== "y") item.append(el("span", "target", " ↕"));
+    if (scales[i] !== "y") item.append(el("span", "target", " own scale"));
     return item;
   });
   if (one.more) items.push(el("span", "target", `+${one.more} more`));

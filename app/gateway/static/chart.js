@@ -1,9 +1,10 @@
 // One service's chart: metrics on the left axis, replicas as steps on the right, marks for what happened.
 
-import { board, marks, now } from "./board.js";
+import { board, marks, now, thin } from "./board.js";
 import { about, el, number, phase, time } from "./words.js";
 
 const GAP_S = 45; // no point for so long: the line is interrupted
+const FINE_SPAN_S = 600; // of a longer stretch, seconds are narrower than a pixel
 const NEAR_PX = 7;
 const GLYPHS = { deploy: "◆", change: "●", up: "▲", down: "▼" };
 
@@ -49,7 +50,8 @@ export class Chart {
     this.span = span;
     this.marks = marks(this.name, span[0] * 1e3, span[1] * 1e3);
     this.one = { ...one, names };
-    const data = joined(names.map((name) => one.lines.get(name)), one.replicas, span);
+    const lines = names.map((name) => one.lines.get(name));
+    const data = joined(span[1] - span[0] > FINE_SPAN_S ? lines.map((line) => thin(line, Infinity)) : lines, one.replicas, span);
     if (shape !== this.shape) {
       this.destroy();
       this.shape = shape;
@@ -101,7 +103,7 @@ export class Chart {
     for (const mark of this.marks) {
       const x = Math.round(u.valToPos(mark.at / 1e3, "x", true));
       const event = mark.kind === "deploy" || mark.kind === "change";
-      stroke(ctx, colours[mark.kind], event ? 0.9 : 0.45, event ? [] : [2 * px, 3 * px], px, x, y0, x, y0 + height);
+      stroke(ctx, colours[mark.kind], event ? (mark.row.service === "*" ? 0.4 : 0.9) : 0.45, event ? [] : [2 * px, 3 * px], px, x, y0, x, y0 + height);
       if (!event && x - busy < 8 * px) continue;
       ctx.fillStyle = colours[mark.kind];
       ctx.fillText(GLYPHS[mark.kind], x, y0 - 3 * px);

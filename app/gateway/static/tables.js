@@ -103,7 +103,7 @@ function link(row, text) {
 const CELLS = {
   decisions: (row) => [
     at(row.at), cell("service", row.service),
-    cell(row.action ? "action" : "action none", [row.action || "refused", row.shadow && el("span", "badge", "trial")].filter(Boolean)),
+    cell(row.scale ? "action scale" : row.action ? "action" : "action none", [row.action || "refused", row.shadow && el("span", "badge", "trial")].filter(Boolean)),
     why(row), outcome(row.outcome, row.action && !row.shadow), copied(row.id, `headrace explain ${row.id}`, "copy"),
   ],
   events: (row) => [
