@@ -41,7 +41,7 @@ class Service:
         self._replicas = Line()
         self._ready: int | None = None
         self._wanted: int | None = None
-        self._reported_ms = 0
+        self._reported_ms = self._scaled_ms = 0
         self._paused: dict[str, Any] | None = None
 
     def metric(self, name: str) -> Metric | None:
@@ -61,12 +61,16 @@ class Service:
         if fact.at_ms < self._reported_ms:
             return
         self._reported_ms = fact.at_ms
-        self._set(fact.wanted, fact.ready, fact.at_ms, number)
+        wanted = fact.wanted if self._wanted is None or fact.at_ms >= self._scaled_ms else self._wanted
+        self._set(wanted, fact.ready, fact.at_ms, number)
 
     def outcome(self, outcome: Outcome, number: int) -> None:
         """A scaling that was done sets what is wanted; where an observer reports, the instances are its business."""
-        if outcome.action is Kind.SCALE and outcome.set is not None and outcome.ended_at_ms > self._reported_ms:
-            self._set(outcome.set, self._ready if self._reported_ms else None, outcome.ended_at_ms, number)
+        if outcome.action is not Kind.SCALE or outcome.set is None or outcome.ended_at_ms < self._scaled_ms:
+            return
+        self._scaled_ms = outcome.ended_at_ms
+        if outcome.ended_at_ms > self._reported_ms:
+            self._set(outcome.set, self._ready, outcome.ended_at_ms, number)
 
     def decided(self, decision: Decision, number: int) -> None:
         """Remember which metrics a decision used, and their targets."""

@@ -236,6 +236,16 @@ def test_replicas_come_from_the_observer_and_else_from_what_was_scaled(board):
     assert (service(board)["wanted"], service(board)["ready"], service(board)["replicas"][1]) == (4, 2, [3, 2])
 
 
+def test_an_older_word_of_the_observer_does_not_undo_a_scaling_whichever_comes_first(board):
+    report = Instances(SOURCE, "web", T0 + 200, 2, 2)
+    for first, second in ((report, outcome(set=3)), (outcome(set=3), report)):
+        board = Board(30)
+        scale(board)
+        for word in (first, second):
+            put(board, word, T0 + 200) if isinstance(word, Instances) else board.outcome(word)
+        assert (service(board)["wanted"], service(board)["ready"]) == (3, 2)
+
+
 def test_metrics_that_decisions_used_come_first_with_their_past_and_the_others_are_counted(board):
     names = [f"m{n:02d}" for n in range(TRACKED + 3)]
     put(board, pack(*(("web", name, "a", T0, 1) for name in names)))
@@ -367,9 +377,8 @@ def test_time_alone_is_news_once_a_second_and_the_standing_when_it_changes(board
 
 def test_the_first_answer_has_a_sentence_for_every_reason(board):
     assert board.since(0)["sentences"] == {reason.value: sentence for reason, sentence in SENTENCES.items()}
-    number = board.number
     scale(board)
-    assert "sentences" not in board.since(number)
+    assert "sentences" not in board.since(board.number)
 
 
 def test_pages_that_came_at_different_moments_share_their_updates_after_one_beat(board, monkeypatch):

@@ -1,0 +1,509 @@
+"""The incident page in a headless Chromium, from records on a real Kafka.
+
+The gateway is the product's own application, served in this process; the records are written
+through the product's encoders, as the stream side and the workers write them.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+import urllib.request
+from urllib.error import HTTPError
+
+import pytest
+import uvicorn
+from confluent_kafka import Producer
+from playwright.sync_api import expect, sync_playwright
+
+from app.gateway.main import build
+from app.local import install
+from app.local.process import ServerUnavailable
+from app.policy import decision as decisions
+from app.policy import facts
+from app.policy.decision import SENTENCES, Decision, Reason
+from app.policy.facts import Change, Deploy, Instances, Phase, Samples, Series, Source, Tick, partition_of
+from app.settings import Settings
+from app.stream import topics
+from app.stream.topics import DECISIONS, JOURNAL, OUTCOMES, QUARANTINE
+from app.wire.quarantine import quarantined
+from app.wire.rules import Raw
+from tasks.contract import Kind, Outcome, Scale, Status, encode
+from tests import fresh
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.timeout(150)
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+PARTITIONS = 4
+LIVE_MS = 30_000
+CLOCK = "(seconds) => seconds.map((one) => new Date(one * 1000).toTimeString().slice(0, 8))"
+"""How the browser reads seconds since the epoch on its own clock."""
+
+
+class Gateway:
+    """The product's gateway on a free port, to stop and start again on the same one."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def start(self):
+        config = uvicorn.Config(
+            build(self.settings), port=self.port, log_level="warning", timeout_graceful_shutdown=1, ws="none"
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        wait_for(lambda: self.server.started, 30, "the gateway to listen")
+        return self
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+    def get(self, path="", **headers):
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.headers, answer.read()
+
+    def board(self):
+        return json.loads(self.get("api/board")[1])
+
+    def standing(self):
+        return self.board()["standing"]["state"]
+
+
+class Stream:
+    """Writes what the stream side and the workers would; a tick each second, until it is stopped."""
+
+    def __init__(self, settings):
+        self.producer = Producer(settings.librdkafka(acks="all", log_level=0) | {"message.timeout.ms": 10_000})
+        self.offset = now()  # no test has an id of another
+        self.end = threading.Event()
+        self.ticking = threading.Event()
+        self.thread = threading.Thread(target=self.tick, daemon=True)
+        self.thread.start()
+
+    def tick(self):
+        while not self.end.wait(0.5):
+            if self.ticking.is_set():
+                for partition in range(PARTITIONS):
+                    self.put(JOURNAL, facts.encode(Tick(now())), partition)
+
+    def put(self, topic, raw, partition=0):
+        self.producer.produce(topic, raw, partition=partition)
+        self.producer.poll(0)
+
+    def fact(self, fact):
+        self.put(JOURNAL, facts.encode(fact), partition_of(fact.service, PARTITIONS))
+
+    def samples(self, service, *values, name="cpu"):
+        series = [Series(service, name, {"host": f"{service}-{n}"}) for n in range(len(values))]
+        each, zeros = list(range(len(values))), [0] * len(values)
+        pack = Samples(source(), series, each, [now()] * len(values), [float(v) for v in values], zeros, zeros)
+        self.put(JOURNAL, facts.encode(pack), partition_of(service, PARTITIONS))
+
+    def scaling(self, service, to=3, status=Status.DONE):
+        """A scaling from 2 and, where `status` says so, its outcome. Its id."""
+        self.offset += 1
+        at = now()
+        action = Scale(
+            id=f"j-0-{self.offset}-0", service=service, decided_at_ms=at, expires_at_ms=at + 60_000,
+            from_replicas=2, to_replicas=to, generation=at,
+        )  # fmt: skip
+        self.decide(service, Reason.ABOVE_TARGET, action)
+        if status:
+            outcome = Outcome(
+                id=action.id, action=Kind.SCALE, service=service, status=status, detail=f"2 → {to} replicas", set=to,
+                started_at_ms=at, ended_at_ms=at + 120, worker="here:1",
+            )  # fmt: skip
+            self.put(OUTCOMES, encode(outcome))
+        return action.id
+
+    def decide(self, service, reason, action=None):
+        if action is None:
+            self.offset += 1
+        evidence = {"metrics": [{"name": "cpu", "value": 92.0, "target": 60.0}]}
+        decision = Decision(
+            id=action.id if action else f"j-0-{self.offset}-0", at_ms=now(), service=service, policy="web",
+            fingerprint="f", reason=reason, evidence=evidence, action=action,
+        )  # fmt: skip
+        self.put(DECISIONS, decisions.encode(decision))
+
+    def quarantine(self, value):
+        self.put(
+            QUARANTINE, quarantined(Raw("metrics", "id", 0, self.offset, now(), None, value), "it is not JSON").encode()
+        )
+
+    def stop(self):
+        self.end.set()
+        self.thread.join()
+        self.producer.flush(10)
+
+
+def now():
+    return round(time.time() * 1000)
+
+
+def source():
+    return Source("metrics", "id", 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser; installed where that is allowed, skipped with its reason where it cannot be had, failed in CI."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None and Settings().install and install.possible():
+        try:
+            install.install(["chromium"], print)
+        except ServerUnavailable as why:
+            missing(str(why))
+        program = shutil.which("chromium")
+    if program is None:
+        missing(f"the page is tested in Chromium, which is not here: `{install.command(['chromium'])}` as root")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+def missing(why):
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+
+
+@pytest.fixture(scope="module")
+def own(session, tmp_path_factory):
+    """Settings of a gateway that has Kafka alone, with our topics as on the first day."""
+    url = session.have("kafka").kafka_url
+    spool = tmp_path_factory.mktemp("page") / "spool.db"
+    settings = Settings(kafka_url=url, rabbitmq_url="", partitions=PARTITIONS, spool=spool)
+    fresh.topics(settings)
+    return settings
+
+
+@pytest.fixture
+def stream(own):
+    writing = Stream(own)
+    writing.ticking.set()
+    yield writing
+    writing.stop()
+
+
+@pytest.fixture
+def gateway(own, stream):
+    serving = Gateway(own).start()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture
+def page(chromium, gateway):
+    yield from opened(chromium, gateway)
+
+
+def opened(chromium, gateway, **how):
+    """A page that must end without an error and without a request to another host."""
+    with chromium.new_context(**how) as context:
+        page = context.new_page()
+        page.foreign, page.wrong = [], []
+        page.on("request", lambda one: page.foreign.append(one.url) if not ours(one.url, gateway) else None)
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("console", lambda said: page.wrong.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("dialog", lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+        page.goto(gateway.url)
+        yield page
+        assert page.foreign == []
+        assert page.wrong == []
+
+
+def ours(url, gateway):
+    return url.startswith((gateway.url, "data:"))
+
+
+def live(page):
+    expect(page.locator("#headline")).to_have_text("Live", timeout=LIVE_MS)
+
+
+def row(page, table, text):
+    return page.locator(f"#{table}-rows .row:not(.head)", has_text=text)
+
+
+def test_what_happens_is_on_the_page_while_it_happens(page, stream):
+    live(page)
+    stream.fact(Instances(source(), "web", now(), 2, 2))
+    stream.samples("web", 90, 94)
+    scaled = stream.scaling("web", 3, Status.DONE)
+    stream.decide("web", Reason.STABILIZED)
+    stream.fact(Deploy(source(), "web", Phase.FINISHED, now(), "prod", "1.4.2", "ann", event_id="one"))
+    stream.fact(Change(source(), "web", "timeout 5 s", now(), "ben", event_id="two", type="config_changed"))
+    stream.quarantine(b"not json at all")
+    card = page.locator('.card[data-service="web"]')
+    expect(card.locator(".legend")).to_contain_text("cpu 92 / 60")
+    expect(card.locator(".size")).to_have_text("2/3 ready")  # scaled since
+    expect(card.locator("canvas")).to_have_count(1)
+    found = page.locator("#decisions-rows .row", has=page.locator(f'[data-copy="headrace explain {scaled}"]'))
+    expect(found).to_contain_text("scale 2 → 3")
+    expect(found).to_contain_text(f"ABOVE_TARGET {SENTENCES[Reason.ABOVE_TARGET]}")
+    expect(found).to_contain_text("cpu 92 (target 60)")
+    expect(found).to_contain_text("done 2 → 3 replicas · 120 ms")
+    expect(row(page, "decisions", "STABILIZED")).to_contain_text("refused")
+    expect(row(page, "events", "1.4.2")).to_contain_text("deployed")
+    expect(row(page, "events", "timeout 5 s")).to_contain_text("ben")
+    expect(row(page, "quarantine", "not json at all")).to_contain_text("it is not JSON")
+    stream.samples("web", 30, 34)
+    expect(card.locator(".legend")).to_contain_text("cpu 32")
+
+
+def test_an_action_is_under_way_until_its_outcome_comes(page, stream):
+    live(page)
+    stream.scaling("slow", 5, status=None)
+    expect(row(page, "decisions", "slow")).to_contain_text("under way")
+    at = now()
+    outcome = Outcome(
+        id=f"j-0-{stream.offset}-0", action=Kind.SCALE, service="slow", status=Status.FAILED, detail="no quota",
+        started_at_ms=at, ended_at_ms=at + 1500, attempts=2,
+    )  # fmt: skip
+    stream.put(OUTCOMES, encode(outcome))
+    expect(row(page, "decisions", "slow")).to_contain_text("failed no quota · 2 attempts · 1.5 s")
+
+
+def test_hostile_names_are_text(page, stream):
+    live(page)
+    stream.samples(HOSTILE, 50, name=HOSTILE)
+    stream.fact(Change(source(), HOSTILE, HOSTILE, now(), HOSTILE, "javascript:alert(1)", "three", HOSTILE))
+    stream.decide(HOSTILE, Reason.HELD)
+    stream.quarantine(HOSTILE.encode())
+    expect(page.locator(".card .name", has_text="<img")).to_have_text(HOSTILE)
+    expect(row(page, "events", "<img")).to_contain_text(HOSTILE)
+    expect(row(page, "quarantine", "<img")).to_contain_text(HOSTILE)
+    assert page.locator("img").count() == 0
+    assert page.locator("a[href^=javascript]").count() == 0
+    page.locator(".card .name", has_text="<img").click()
+    expect(page.locator("#chosen")).to_contain_text(HOSTILE)
+    page.reload()
+    expect(page.locator("#chosen")).to_contain_text(HOSTILE)
+    assert page.locator("img").count() == 0
+
+
+def test_a_card_filters_what_is_below_by_mouse_and_by_keyboard(page, stream):
+    live(page)
+    for name in ("left", "right"):
+        stream.samples(name, 50)
+        stream.decide(name, Reason.HELD)
+        stream.scaling(name)
+    expect(row(page, "decisions", "left")).to_have_count(2)
+    page.locator('.card[data-service="left"]').click()
+    expect(page).to_have_url(re.compile(r"#service=left$"))
+    expect(row(page, "decisions", "left")).to_have_count(2)
+    expect(row(page, "decisions", "right")).to_have_count(0)
+    page.get_by_role("checkbox", name="Refusals").uncheck()
+    expect(row(page, "decisions", "left")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(row(page, "decisions", "right")).to_have_count(1)
+    page.get_by_role("button", name="right", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="right", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(row(page, "decisions", "left")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("lef")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(row(page, "decisions", "right")).to_have_count(0)
+
+
+def test_kafka_away_is_said_with_its_time_and_the_data_stay(chromium, gateway, stream, kafka):
+    for page in opened(chromium, gateway):
+        live(page)
+        stream.samples("kept", 42)
+        stream.scaling("kept")
+        expect(row(page, "decisions", "kept")).to_contain_text("done")
+        before = now()
+        kafka.kill()
+        expect(page.locator("#headline")).to_contain_text("Old since", timeout=LIVE_MS)
+        [said] = re.findall(r"\d\d:\d\d:\d\d", page.locator("#headline").inner_text())
+        seconds = range(before // 1000 - 10, now() // 1000 + 1)
+        assert said in page.evaluate(CLOCK, list(seconds))
+        expect(page.locator("#why")).to_contain_text("Kafka does not answer")
+        expect(page.locator('.card[data-service="kept"] .legend')).to_contain_text("cpu 42")
+        expect(row(page, "decisions", "kept")).to_contain_text("done")
+        page.reload()
+        expect(page.locator("#headline")).to_contain_text("Old since")
+        expect(row(page, "decisions", "kept")).to_contain_text("done")
+        kafka.start()
+        live(page)
+        stream.samples("kept", 77)
+        expect(page.locator('.card[data-service="kept"] .legend')).to_contain_text("cpu 77", timeout=LIVE_MS)
+
+
+def test_a_stream_side_that_stands_still_is_told_apart_from_kafka(page, stream):
+    live(page)
+    stream.ticking.clear()
+    expect(page.locator("#headline")).to_contain_text("Standing still since", timeout=LIVE_MS)
+    expect(page.locator("#why")).to_contain_text("the stream side has written nothing", ignore_case=True)
+    stream.ticking.set()
+    live(page)
+
+
+def test_a_gateway_that_goes_away_is_said_and_its_next_life_is_taken_up(chromium, own, stream):
+    gateway = Gateway(own).start()
+    stream.scaling("before")
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(gateway.url)
+        live(page)
+        expect(row(page, "decisions", "before").first).to_contain_text("done")
+        gateway.stop()
+        expect(page.locator("#why")).to_contain_text("The gateway does not answer", timeout=LIVE_MS)
+        expect(row(page, "decisions", "before").first).to_contain_text("done")
+        stream.scaling("between")
+        gateway.start()
+        live(page)
+        expect(row(page, "decisions", "between")).to_contain_text("done")
+        expect(row(page, "decisions", "before")).to_have_count(1)
+    gateway.stop()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_it_fits_a_phone_and_a_desk_in_both_colours(chromium, gateway, stream, scheme, width):
+    for page in opened(chromium, gateway, color_scheme=scheme, viewport={"width": width, "height": 900}):
+        live(page)
+        stream.samples("n" * 110, 50, name="m" * 110)
+        stream.decide("n" * 110, Reason.HELD)
+        stream.quarantine(b"x" * 5000)
+        expect(page.locator(".card .name", has_text="nnnn").first).to_be_visible()
+        expect(row(page, "quarantine", "xxxx").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        assert (sum(light) > 3 * 128) == (scheme == "light")
+
+
+def test_records_that_cannot_be_read_are_counted_and_cost_nothing_else(gateway, stream):
+    wait_for(lambda: gateway.standing() == "live", 30, "the page to be live")
+    before = gateway.board()["left_out"]["unreadable"]
+    for topic in (JOURNAL, DECISIONS, OUTCOMES, QUARANTINE):
+        stream.put(topic, b"\xff not json")
+        stream.put(topic, b"{}")
+    stream.put(DECISIONS, None)
+    stream.scaling("after")
+    wait_for(lambda: any(one["service"] == "after" for one in gateway.board()["decisions"]), 20, "the decision after")
+    wait_for(lambda: gateway.board()["left_out"]["unreadable"] == before + 9, 20, "all of them to be counted")
+    assert gateway.standing() == "live"
+
+
+def test_nothing_but_get_is_answered_and_each_answer_has_its_headers(gateway):
+    seen = {}
+    asked = [(path, "GET") for path in ("", "static/page.js", "api/board", "nowhere", "static/nowhere")]
+    for path, method in [*asked, ("", "POST"), ("api/board", "POST"), ("api/live", "DELETE")]:
+        request = urllib.request.Request(gateway.url + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                seen[path, method] = answer.status, answer.headers
+        except HTTPError as error:
+            seen[path, method] = error.code, error.headers
+    assert [code for code, _ in seen.values()] == [200, 200, 200, 404, 404, 405, 405, 405]
+    for code, headers in seen.values():
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';"), code
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+    assert seen["api/board", "GET"][1]["Cache-Control"] == "no-store"
+
+
+def events(gateway, path="api/live", **headers):
+    """The stream of updates, as an open answer."""
+    return urllib.request.urlopen(urllib.request.Request(gateway.url + path, headers=headers), timeout=20)
+
+
+def first(answer):
+    """The first event of a stream: its id and its data."""
+    fields = {}
+    while not ("data" in fields and "id" in fields):
+        line = answer.readline().decode().rstrip()
+        name, _, value = line.partition(": ")
+        fields[name] = value
+    return int(fields["id"]), json.loads(fields["data"])
+
+
+def test_updates_go_on_where_they_broke_off(gateway, stream):
+    stream.scaling("early")
+    wait_for(lambda: any(one["service"] == "early" for one in gateway.board()["decisions"]), 20, "the first decision")
+    with events(gateway) as answer:
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        assert answer.headers["Cache-Control"] == "no-store"
+        number, update = first(answer)
+    assert update["full"]
+    later = stream.scaling("late")
+    wait_for(lambda: any(one["id"] == later for one in gateway.board()["decisions"]), 20, "the second decision")
+    with events(gateway, **{"Last-Event-ID": str(number)}) as answer:
+        resumed, update = first(answer)
+    assert resumed > number
+    assert not update["full"]
+    assert later in [one["id"] for one in update["decisions"]]
+    assert "early" not in [one["service"] for one in update["decisions"]]
+    with events(gateway, f"api/live?since={10**15}9") as answer:
+        assert first(answer)[1]["full"]
+
+
+def test_one_page_too_many_is_told_so_and_finds_its_place_when_another_closes(gateway, stream):
+    opened = [events(gateway) for _ in range(100)]
+    try:
+        for answer in opened:
+            first(answer)
+        with pytest.raises(HTTPError) as refused:
+            events(gateway)
+        assert refused.value.code == 503
+        assert refused.value.headers["Retry-After"] == "10"
+    finally:
+        for answer in opened:
+            answer.close()
+    wait_for(lambda: answered(gateway), 20, "a place to be free")
+
+
+def answered(gateway):
+    try:
+        with events(gateway):
+            return True
+    except HTTPError:
+        return False
+
+
+def test_it_starts_without_kafka_and_without_topics_and_says_which(own, kafka, stream):
+    stream.ticking.clear()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = Gateway(own.model_copy(update={"kafka_url": f"kafka://127.0.0.1:{probe.getsockname()[1]}"})).start()
+        wait_for(lambda: nobody.standing() == "kafka_away", 30, "it to say that Kafka is away")
+        nobody.stop()
+    fresh._delete_topics(fresh._admin(own))
+    gateway = Gateway(own).start()
+    try:
+        wait_for(lambda: gateway.standing() == "no_topics", 30, "it to say that topics are missing")
+        assert "headrace topics init" in gateway.board()["standing"]["sentence"]
+        topics.init(own, sources=True)
+        stream.ticking.set()
+        stream.scaling("new")
+        wait_for(lambda: gateway.standing() == "live", 60, "it to find them")
+        wait_for(lambda: any(one["service"] == "new" for one in gateway.board()["decisions"]), 20, "the decision")
+    finally:
+        gateway.stop()
+
+
+def test_with_no_kafka_set_it_says_that_only_the_queue_is_there(chromium, own):
+    gateway = Gateway(own.model_copy(update={"kafka_url": ""})).start()
+    try:
+        for page in opened(chromium, gateway):
+            expect(page.locator("#headline")).to_have_text("The queue alone")
+            expect(page.locator("#why")).to_contain_text("HEADRACE_KAFKA_URL")
+            expect(page.locator("#no-services")).to_contain_text("No services")
+    finally:
+        gateway.stop()
