@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Final[dict[str, Entry]] = {
     "demo": Entry("demo", "demo", "Show the main job on real servers, in about a minute."),
-    "up": Entry("up", "up", "Run the stream side and the workers on this machine."),
+    "up": Entry("up", "up", "Run the stream side, the workers and the gateway here."),
     "gateway": Entry("gateway", "gateway", "Serve webhooks, events and the incident page."),
     "local": Entry("local", "local", "Start and end Kafka, RabbitMQ and Redis on this machine."),
     "topics": Entry("topics", "topics", "Make and check the topics."),

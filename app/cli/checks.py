@@ -32,7 +32,10 @@ def kafka(config: Settings) -> Iterator[Finding]:
     """Whether Kafka is there, its topics are right and its clock agrees with ours."""
     if not config.kafka_url:
         yield Finding(
-            "note", "Kafka", "not set: queue only. The workers run; nothing is measured, decided or remembered"
+            "note",
+            "Kafka",
+            "not set: queue only. Builds are taken and done; nothing is measured, decided or remembered. "
+            "For the rest set HEADRACE_KAFKA_URL and run `headrace topics init`",
         )
         return
     try:
@@ -64,7 +67,12 @@ def _append_time(config: Settings) -> Finding:
 def rabbitmq(config: Settings) -> Iterator[Finding]:
     """Whether RabbitMQ is there, with its exchanges, queues and policies as they should be."""
     if not config.rabbitmq_url:
-        yield Finding("note", "RabbitMQ", "not set: stream only. Decisions are made and recorded; nothing is done")
+        yield Finding(
+            "note",
+            "RabbitMQ",
+            "not set: stream only. Decisions are made and recorded; nothing is done and nothing is built. "
+            "For the rest set HEADRACE_RABBITMQ_URL and HEADRACE_REDIS_URL and run `headrace queues init`",
+        )
         return
     try:
         wrong = topology.check(config)
@@ -79,6 +87,9 @@ def rabbitmq(config: Settings) -> Iterator[Finding]:
 
 def redis(config: Settings) -> Iterator[Finding]:
     """Whether the ledger's Redis is there, keeps what it is given, and its clock agrees with ours."""
+    if not config.rabbitmq_url:
+        yield Finding("note", "Redis", "not looked at: it is the workers' ledger, and without RabbitMQ there are none")
+        return
     if not config.redis_url:
         yield Finding("note", "Redis", "not set: the workers have no ledger, so they cannot run")
         return
@@ -118,5 +129,27 @@ def _kept(server: Any) -> Iterator[Finding]:
             yield Finding("wrong", "Redis", f"{name} is {found}: {why}; run `CONFIG SET {name} {right}`")
 
 
-ALL: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (kafka, rabbitmq, redis)
+def gateway(config: Settings) -> Iterator[Finding]:
+    """Whether the gateway may be started, what it takes, and what waits on its disk."""
+    from app.gateway import auth
+    from app.gateway.spool import Spool, SpoolError
+
+    if why := auth.mistake(config):
+        yield Finding("wrong", "gateway", why)
+    if not config.github_secrets.get_secret_value():
+        text = "takes no webhooks from GitHub: HEADRACE_GITHUB_SECRETS is not set"
+        yield Finding("note", "gateway", text)
+    if not config.spool.exists():
+        return
+    try:
+        waiting = Spool(config.spool).count()
+    except SpoolError as error:
+        yield Finding("wrong", "gateway", str(error))
+        return
+    if waiting:
+        text = f"{waiting} builds wait in {config.spool} for RabbitMQ; a running gateway publishes them by itself"
+        yield Finding("note", "gateway", text)
+
+
+ALL: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (kafka, rabbitmq, redis, gateway)
 """Every check, in the order in which they are told."""

@@ -1,4 +1,4 @@
-"""`headrace up`: the stream side and the workers on this machine, as child processes.
+"""`headrace up`: the stream side, the workers and the gateway on this machine, as child processes.
 
 It makes what is missing, starts the programs, passes their logs on and starts again what died;
 `app.cli.children` keeps them. It does nothing that `faust -A app worker` and `celery -A tasks
@@ -13,14 +13,16 @@ import typer
 from app.cli.children import Child, Children
 from app.cli.errors import Failure
 from app.cli.printing import remark
+from app.gateway import auth
 from app.settings import Settings, settings
 
 
 def up(
     workers: int = typer.Option(3, "--workers", "-w", min=0, help="How many Celery workers."),
+    gateway: bool = typer.Option(True, help="Serve webhooks, events and the incident page too."),
     init: bool = typer.Option(True, help="Make the topics and queues that are missing first."),
 ) -> None:
-    """Run the stream side and the workers until Ctrl-C; one that dies is started again."""
+    """Run the stream side, the workers and the gateway until Ctrl-C; one that dies is started again."""
     config = settings()
     if init:
         for made in _init(config):
@@ -28,6 +30,10 @@ def up(
     commands = dict(_commands(config, workers))
     if not commands:
         raise Failure("there is nothing to run: neither HEADRACE_KAFKA_URL nor HEADRACE_RABBITMQ_URL names a server")
+    if gateway:
+        if why := auth.mistake(config):
+            raise Failure(f"{why}; or run `headrace up --no-gateway`")
+        commands["gateway"] = [sys.executable, "-m", "app.cli", "gateway"]
     Children([Child(name, command) for name, command in commands.items()]).run()
 
 
