@@ -1,4 +1,4 @@
-# The stream side and the command line: `faust -A app worker`, `headrace …`.
+# The stream side and the command line: `faust -A app worker`, the gateway, `headrace …`.
 # Build from the project's root: docker build -f docker/app.Dockerfile .
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
@@ -13,7 +13,8 @@ COPY tasks tasks
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --uid 10001 --create-home headrace
+# the spool is a volume, which takes its owner from here
+RUN useradd --uid 10001 --create-home headrace && install -d -o headrace /home/headrace/spool
 COPY --from=build /opt/headrace /opt/headrace
 ENV PATH=/opt/headrace/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -13,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from app import metrics as stream_metrics
 from app.policy.decision import SENTENCES
-from app.policy.model import KINDS
+from app.policy.kinds import KINDS
 from app.queue import topology
 from app.settings import Settings as StreamSettings
 from app.stream.topics import TOPICS
@@ -24,6 +24,24 @@ from tasks.settings import Settings as WorkerSettings
 ROOT = Path(__file__).parents[1]
 NOTICE = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
 LIMITS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
+ABOUT = {
+    "Scale": (
+        "How many replicas a service has, in the words of the HorizontalPodAutoscaler. For each metric the wish is "
+        "`replicas * (average of the series / target)`, rounded up; within the tolerance it is no change. Then come "
+        "the stages, each of which can only weaken it: the hold (`for`), the stabilization windows, the limits. "
+        "`headrace explain ID` shows the number after each. Durations are written `30s`, `5m` or `1h30m`; quantities "
+        "`100`, `250m` or `1.5k`."
+    ),
+    "Route": (
+        "Which deploys and changes go to which downstream service. Every event is published on RabbitMQ with what is "
+        "known of the deployment, whether a Route is meant for it or not ([operations.md](operations.md)); a Route has "
+        "workers do something about it. A load balancer gets the instances that the events have told of, as a whole "
+        "set: during a deploy those of both versions, after it those of the new one. It is never emptied. What came "
+        "twice or late is not sent."
+    ),
+}
+"""What a page says of each kind."""
+
 SCHEMA_LIMITS = {
     "minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}",
     "minItems": "at least {}", "minLength": "at least {} letter",
@@ -111,19 +129,13 @@ def topics() -> Iterator[str]:
 def policies() -> Iterator[str]:
     yield "# Policies"
     yield (
-        "YAML files, many documents each if you like, in the words of the HorizontalPodAutoscaler. "
-        "`headrace policy validate FILE…` tells every mistake at once with its line and needs no server; "
+        "YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once with its line and needs no server; "
         "`headrace policy apply FILE… -m WHY` puts the files in force in place of all that were before. Examples are "
         "in [examples/policies](../examples/policies)."
     )
-    yield (
-        "For each metric the wish is `replicas * (average of the series / target)`, rounded up; within the tolerance "
-        "it is no change. Then come the stages, each of which can only weaken it: the hold (`for`), the stabilization "
-        "windows, the limits. `headrace explain ID` shows the number after each. Durations are written `30s`, `5m` or "
-        "`1h30m`; quantities `100`, `250m` or `1.5k`."
-    )
     for kind, cls in KINDS.items():
         yield f"## Kind {kind}"
+        yield ABOUT[kind]
         schema = cls.model_json_schema(by_alias=True)
         rows = ["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")]
         yield "\n".join(rows)

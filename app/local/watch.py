@@ -17,7 +17,7 @@ from app.stream import client
 from app.stream.topics import DECISIONS, OUTCOMES, QUARANTINE
 from app.wire import quarantine
 from app.wire.quarantine import Quarantined
-from tasks.contract import Outcome
+from tasks.contract import Kind, Outcome
 
 Event = Decision | Outcome | Quarantined
 
@@ -71,7 +71,7 @@ class Watch:
             event = quarantine.decode(value)
             self.quarantined.append(event)
             new = True
-        if isinstance(event, Outcome) and event.id not in self.tally.decisions:
+        if isinstance(event, Outcome) and event.action is not Kind.BUILD and event.id not in self.tally.decisions:
             self._early[event.id] = event
         elif new:
             self._on_event(event)

@@ -37,7 +37,7 @@ def test_kafka_is_the_version_of_the_jars(compose):
     assert compose["services"]["kafka"]["image"] == f"apache/kafka:{version}"
 
 
-@pytest.mark.parametrize("service", ["init", "app", "worker"])
+@pytest.mark.parametrize("service", ["init", "app", "worker", "gateway"])
 def test_settings_are_settings_of_the_product(compose, service):
     known = {f"HEADRACE_{field.upper()}" for field in Settings.model_fields}
     assert set(compose["services"][service]["environment"]) <= known

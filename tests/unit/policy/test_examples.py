@@ -34,7 +34,9 @@ def seconds_of(made, service, load, count):
 
 
 def test_every_example_is_right():
-    assert sorted(one.name for one in load(TEXTS)) == ["api", "batch", "checkout", "checkout-at-80", "web"]
+    assert sorted(one.name for one in load(TEXTS)) == [
+        "api", "batch", "checkout", "checkout-at-80", "deploys", "web",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("service", ["web", "api"])
@@ -52,3 +54,12 @@ def test_a_spike_too_short_to_act_upon_is_refused_with_its_reason(demo):
     decided = seconds_of(demo, "batch", 95, 3) + seconds_of(demo, "batch", 50, 5)
     assert reasons(decided) == ["HELD", "WITHIN_TOLERANCE"] or reasons(decided) == ["HELD", "AT_MINIMUM"]
     assert scales(seconds_of(demo, "batch", 95, 8)) == [(1, 2)]
+
+
+def test_a_production_deploy_reaches_all_four_downstream_services():
+    made = Journal()
+    made.policies(TEXTS["deploys.yaml"])
+    made.deploy("pod_started", "2", environment="production", pod="web-1", address="10.0.0.1:80")
+    decided = made.deploy("finished", "2", environment="production")
+    assert [one.evidence.get("to") for one in decided] == [None, "load_balancer", "annotate", "notify", "cost"]
+    assert reasons(made.deploy("finished", "2", environment="staging")) == ["EVENT_SEEN"]

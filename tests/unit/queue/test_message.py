@@ -27,7 +27,8 @@ def decision(reason=Reason.ROUTED, **more):
 def test_the_message_is_what_celery_itself_would_send(action):
     mine = of_action(action)
     theirs = Celery(set_as_current=False).amqp.as_task_v2(
-        action.id, task_name(Kind(mine.kind)), args=[json.loads(mine.body)[0][0]], kwargs={}, argsrepr="", kwargsrepr="",
+        action.id, task_name(Kind(mine.kind)), args=[json.loads(mine.body)[0][0]], kwargs={},
+        argsrepr="", kwargsrepr="",
         origin=mine.properties["application_headers"]["origin"], ignore_result=True, root_id=action.id,
     )  # fmt: skip
     assert mine.properties["application_headers"] == theirs.headers
