@@ -12,22 +12,20 @@ from typing import Any, Final
 
 import msgspec
 
-from app.gateway import rows
+from app.gateway.actions import Actions
 from app.gateway.events import Events
+from app.gateway.rows import TEXT, Rows, quarantine_row
 from app.gateway.services import Service, cut
 from app.policy.decision import SENTENCES, Decision, Reason
 from app.policy.facts import Change, Command, Deploy, Instances, PolicySet, Record, Samples, Verb
 from app.wire.quarantine import Quarantined
-from tasks.contract import Build, Outcome
+from tasks.contract import Build, Kind, Outcome
 
 SERVICES: Final = 500
 """Most services on the board."""
 
 MOST: Final = {"decisions": 500, "events": 300, "builds": 300, "quarantine": 100}
 """Most rows of each table: the newest."""
-
-EARLY: Final = 1000
-"""Most outcomes that wait for their decision: topics have no common order."""
 
 TIDY_MS: Final = 10_000
 """Milliseconds of the journal's time between two tidyings."""
@@ -58,9 +56,15 @@ class Board:
         self._tidied_ms = 0
         self._standing = Standing("loading", 0, "reading begins")
         self._services: dict[str, Service] = {}
+        self._actions = Actions(MOST["decisions"], MOST["builds"])
         self._events = Events(MOST["events"])
-        self._rows = {name: rows.Rows(most) for name, most in MOST.items()} | {"events": self._events}
-        self._early: dict[str, Outcome] = {}
+        self._quarantine = Rows(MOST["quarantine"])
+        self._rows: dict[str, Rows] = {
+            "decisions": self._actions.decisions,
+            "events": self._events,
+            "builds": self._actions.builds,
+            "quarantine": self._quarantine,
+        }
         self._left_out = {"services": 0, "samples": 0, "unreadable": 0}
 
     @property
@@ -112,37 +116,25 @@ class Board:
             if decision.event is not None:
                 self._events.published(decision.id, decision.event, number)
             elif decision.reason is not Reason.POLICIES_CHANGED:
-                self._rows["decisions"].put(rows.decision_row(decision), number)
-            if isinstance(decision.action, Build):
-                self._rows["builds"].put(rows.build_row(decision.action), number)
-            early = self._early.pop(decision.id, None)
-            if early is not None:
-                self._join(early, number)
+                self._actions.decided(decision, number)
 
     def outcome(self, outcome: Outcome) -> None:
         """What became of an action; it waits for its decision if it comes before it."""
         with self._lock:
             number = self._next()
-            if (service := self._services.get(cut(outcome.service))) is not None:
+            if outcome.action is Kind.SCALE and (service := self._service(outcome.service, outcome.ended_at_ms)):
                 service.outcome(outcome, number)
-            if not self._join(outcome, number):
-                if rows.is_build(outcome):
-                    self._rows["builds"].put(rows.foreign_build_row(outcome), number)
-                    self._join(outcome, number)
-                    return
-                self._early[outcome.id] = outcome
-                while len(self._early) > EARLY:
-                    del self._early[next(iter(self._early))]
+            self._actions.ended(outcome, number)
 
     def accepted(self, build: Build) -> None:
         """A build that the gateway accepted."""
         with self._lock:
-            self._rows["builds"].put(rows.build_row(build), self._next())
+            self._actions.accepted(build, self._next())
 
     def quarantined(self, record: Quarantined) -> None:
         """One record in quarantine."""
         with self._lock:
-            self._rows["quarantine"].put(rows.quarantine_row(record), self._next())
+            self._quarantine.put(quarantine_row(record), self._next())
 
     def since(self, number: int) -> dict[str, Any]:
         """Everything newer than a number, as plain values for JSON; `full` if it replaces what was known."""
@@ -215,17 +207,6 @@ class Board:
             words = f"by {word.author or 'somebody'}: {word.reason}" if word.verb is Verb.PAUSE else ""
             for name, service in self._services.items():
                 if word.service in {"*", name}:
-                    service.pause(cut(words, rows.TEXT), word.until_ms, self._next())
+                    service.pause(cut(words, TEXT), word.until_ms, self._next())
         elif not isinstance(word, PolicySet) and word.service != "*":
             self._service(word.service, at_ms)
-
-    def _join(self, outcome: Outcome, number: int) -> bool:
-        """Put an outcome beside what asked for it; of redrives the highest counts."""
-
-        def newer(row: rows.Row) -> rows.Row:
-            before = row["outcome"]
-            keep = before is not None and before["redrive"] > outcome.redrive
-            return {"outcome": before if keep else rows.outcome_cell(outcome)}
-
-        joined = [self._rows[name].amend(outcome.id, number, newer) for name in ("decisions", "builds")]
-        return any(joined)

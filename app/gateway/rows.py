@@ -12,7 +12,7 @@ from app.gateway.services import cut
 from app.history.explain import what
 from app.policy.decision import Decision
 from app.wire.quarantine import Quarantined
-from tasks.contract import Build, Kind, Outcome, Scale
+from tasks.contract import Build, Outcome, Scale
 
 TEXT: Final = 240
 """Characters of a longer text that are kept."""
@@ -88,6 +88,7 @@ def decision_row(decision: Decision) -> Row:
         "numbers": cut(_numbers(decision.evidence), TEXT),
         "action": cut(what(action), TEXT) if action else "",
         "scale": scale,
+        "expires": action.expires_at_ms if action else 0,
         "shadow": decision.shadow,
         "outcome": None,
     }
@@ -131,6 +132,7 @@ def build_row(build: Build) -> Row:
         "repo": cut(build.repo),
         "branch": cut(build.branch),
         "commit": cut(build.commit, 40),
+        "expires": build.expires_at_ms,
         "outcome": None,
     }
 
@@ -138,7 +140,8 @@ def build_row(build: Build) -> Row:
 def foreign_build_row(outcome: Outcome) -> Row:
     """A build that somebody else put on the queue: its outcome is the first that is heard of it."""
     at_ms = outcome.started_at_ms or outcome.ended_at_ms
-    return {"id": outcome.id, "at": at_ms, "repo": cut(outcome.service), "branch": "", "commit": "", "outcome": None}
+    cells = {"repo": cut(outcome.service), "branch": "", "commit": "", "expires": 0, "outcome": None}
+    return {"id": outcome.id, "at": at_ms, **cells}
 
 
 def quarantine_row(record: Quarantined) -> Row:
@@ -151,8 +154,3 @@ def quarantine_row(record: Quarantined) -> Row:
         "size": record.size,
         "value": record.value[:SHOWN_BYTES].decode("utf-8", "replace") + ("…" if record.size > SHOWN_BYTES else ""),
     }
-
-
-def is_build(outcome: Outcome) -> bool:
-    """Whether an outcome is of a build."""
-    return outcome.action is Kind.BUILD

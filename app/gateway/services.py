@@ -8,7 +8,7 @@ from typing import Any, Final
 from app.gateway.lines import Line, Metric
 from app.policy.decision import Decision
 from app.policy.facts import Instances
-from tasks.contract import Kind, Outcome
+from tasks.contract import Outcome
 
 SHOWN: Final = 4
 """Most metrics of a service that are shown: those that decisions used come first."""
@@ -66,7 +66,7 @@ class Service:
 
     def outcome(self, outcome: Outcome, number: int) -> None:
         """A scaling that was done sets what is wanted; where an observer reports, the instances are its business."""
-        if outcome.action is not Kind.SCALE or outcome.set is None or outcome.ended_at_ms < self._scaled_ms:
+        if outcome.set is None or outcome.ended_at_ms < self._scaled_ms:
             return
         self._scaled_ms = outcome.ended_at_ms
         if outcome.ended_at_ms > self._reported_ms:
@@ -86,6 +86,7 @@ class Service:
             self._targets[name] = target
             if name not in self._metrics and len(self._metrics) >= TRACKED:
                 self._metrics.pop(next(one for one in reversed(self._metrics) if one not in self._targets))
+            self._metrics.setdefault(name, Metric())
             self._order(number)
             self.number = number
 
@@ -114,7 +115,7 @@ class Service:
             "ready": self._ready,
             "wanted": self._wanted,
             "paused": self._paused,
-            "instances": max((self._metrics[name].instances for name in shown), default=0),
+            "unheard": any(self._metrics[name].refused for name in shown),
             "lines": lines,
             "replicas": self._replicas.after(after),
         }

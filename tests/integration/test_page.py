@@ -362,6 +362,7 @@ def test_a_gateway_that_goes_away_is_said_and_its_next_life_is_taken_up(chromium
         live(page)
         expect(row(page, "decisions", "before").first).to_contain_text("done")
         gateway.stop()
+        expect(page.locator("#headline")).to_contain_text("Old since", timeout=LIVE_MS)
         expect(page.locator("#why")).to_contain_text("The gateway does not answer", timeout=LIVE_MS)
         expect(row(page, "decisions", "before").first).to_contain_text("done")
         stream.scaling("between")

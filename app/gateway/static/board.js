@@ -86,6 +86,11 @@ export function now() {
   return Date.now() + board.skew;
 }
 
+// Whether an action has had no outcome in its time: nobody seems to do it.
+export function overdue(row) {
+  return Boolean(row.expires && !row.outcome && !row.shadow && row.expires < now());
+}
+
 export function marks(name, from, to) {
   const found = [];
   for (const row of board.events.values()) {

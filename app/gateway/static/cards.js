@@ -1,6 +1,6 @@
 // The cards: one service each, with its chart. A card that is not on the screen is not drawn.
 
-import { board } from "./board.js";
+import { board, overdue } from "./board.js";
 import { Chart, range, scalesOf } from "./chart.js";
 import { count, el, number, time } from "./words.js";
 
@@ -84,7 +84,7 @@ function make(name, choose) {
 function fill(card, one, decision, chosen) {
   card.button.setAttribute("aria-pressed", String(chosen));
   card.root.classList.toggle("chosen", chosen);
-  const said = JSON.stringify([one.version, decision?.id, decision?.outcome?.status]);
+  const said = JSON.stringify([one.version, decision?.id, decision?.outcome?.status, decision && overdue(decision)]);
   if (said === card.said) return;
   card.said = said;
   const replicas = one.wanted === null ? "" : one.ready === null ? count(one.wanted, "replica") : `${one.ready}/${one.wanted} ready`;
@@ -108,6 +108,7 @@ function legend(one) {
     return item;
   });
   if (one.more) items.push(el("span", "target", `+${one.more} more`));
+  if (one.unheard) items.push(el("span", "target", "some instances left out"));
   if (!items.length) items.push(el("span", "target", "no metric yet"));
   return items;
 }
@@ -115,7 +116,7 @@ function legend(one) {
 function lastLine(row) {
   if (!row) return [el("span", "target", "nothing decided yet")];
   const words = row.action || "refused";
-  const status = row.action ? ` · ${row.outcome ? row.outcome.status : "under way"}` : "";
+  const status = row.action ? ` · ${row.outcome ? row.outcome.status : overdue(row) ? "no word" : "under way"}` : "";
   return [el("time", "", time(row.at)), " ", el("b", row.action ? "act" : "", words), ` ${row.reason}${status}`];
 }
 

@@ -1,18 +1,21 @@
 // The incident page: loads the board, follows it live, and draws what changed. It only reads.
 
-import { board, now, take } from "./board.js";
+import { board, now, overdue, take } from "./board.js";
 import { palette, view } from "./chart.js";
 import { draw, redraw, showCards } from "./cards.js";
 import { showTable } from "./tables.js";
 import { count, el, span, time, zone } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const RETRY_MS = 3000;
-let chosen = "", source = null, lostSince = 0, queued = false;
+const RETRY_MS = 3000, SILENT_MS = 20000;
+let chosen = "", source = null, lostSince = 0, heardMs = 0, queued = false;
 
 async function connect() {
+  source?.close();
+  source = null;
+  heardMs = performance.now();
   try {
-    const answer = await fetch(`api/board?since=${board.n}`, { cache: "no-store" });
+    const answer = await fetch(`api/board?since=${board.n}`, { cache: "no-store", signal: AbortSignal.timeout(15000) });
     if (!answer.ok) throw new Error(String(answer.status));
     receive(await answer.json());
   } catch {
@@ -24,9 +27,14 @@ async function connect() {
   source.onmessage = (event) => receive(JSON.parse(event.data));
   source.onopen = found;
   source.onerror = () => {
-    lost();
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS); // refused: asked now and then instead
+    else lost();
   };
+}
+
+// A connection that broke without a word, as when a laptop slept, is made anew.
+function watch() {
+  if (source && performance.now() - heardMs > SILENT_MS) connect();
 }
 
 function receive(update) {
@@ -41,6 +49,7 @@ function lost() {
 }
 
 function found() {
+  heardMs = performance.now();
   lostSince = 0;
   headline();
 }
@@ -67,29 +76,31 @@ function show() {
   leftOut();
 }
 
+// Of each state: the headline where something is known, and the one where nothing ever was.
 const HEADLINES = {
-  live: () => ["Live", ""],
-  loading: () => ["Reading the past", ""],
-  no_kafka: () => ["The queue alone", ""],
-  kafka_away: (at) => [`Old since ${at}`, "What is below was known then."],
-  no_topics: () => ["No topics", ""],
-  silent: (at) => [`Standing still since ${at}`, "What is below was known then."],
-  lost: (at) => [`Old since ${at}`, "What is below was known then; the page tries again by itself."],
+  live: ["Live", "Live"],
+  loading: ["Reading the past", "Reading the past"],
+  no_kafka: ["The queue alone", "The queue alone"],
+  no_topics: ["Old since", "No topics yet"],
+  kafka_away: ["Old since", "Kafka does not answer"],
+  silent: ["Standing still since", "Nothing was written yet"],
+  lost: ["Old since", "No answer"],
 };
+const CALM = ["live", "loading", "no_kafka"];
 
 function headline() {
-  const standing = lostSince && board.loaded ? { state: "lost", since_ms: lostSince, sentence: "the gateway does not answer" } : board.standing;
-  const state = lostSince && !board.loaded ? "lost" : standing.state;
-  let [title, more] = HEADLINES[state](standing.since_ms ? time(standing.since_ms) : "the start");
-  if (state === "lost" && !board.loaded) [title, more] = ["No answer", "The gateway does not answer; the page tries again by itself."];
-  if (!board.loaded && state !== "lost") title = "Connecting";
-  const old = standing.since_ms && state !== "live" && state !== "loading" ? ` (${span(now() - standing.since_ms)})` : "";
-  let words = standing.sentence ? `${standing.sentence[0].toUpperCase()}${standing.sentence.slice(1)}.` : "";
-  if (state === "live") words = board.newest ? `The newest record is ${span(now() - board.newest)} old.` : "";
-  if (state === "lost" && !board.loaded) words = "";
-  text("headline", title + old);
-  text("why", [words.replace(/([?!])\.$/, "$1"), more].filter(Boolean).join(" "));
-  $("state").dataset.state = state;
+  const standing = lostSince
+    ? { state: "lost", since_ms: board.loaded ? lostSince : 0, sentence: "the gateway does not answer; the page tries again by itself" }
+    : board.loaded ? board.standing : { state: "loading", since_ms: 0, sentence: "asking the gateway for what it knows" };
+  const { state, since_ms: since, sentence } = standing, old = since && !CALM.includes(state);
+  const [known, unknown] = HEADLINES[state], title = old ? `${known} ${time(since)}` : unknown;
+  const words = state === "live" ? `the newest record is ${span(now() - board.newest)} old` : sentence;
+  text("headline", old ? `${title} (${span(now() - since)})` : title);
+  text("why", `${words[0].toUpperCase()}${words.slice(1)}${/[?!]$/.test(words) ? "" : "."}${old ? " What is below was known then." : ""}`);
+  if ($("state").dataset.state !== state) {
+    $("state").dataset.state = state;
+    $("said").textContent = `${title}. ${sentence}`;
+  }
   document.title = state === "live" ? "Headrace" : `${title} · Headrace`;
 }
 
@@ -99,8 +110,8 @@ function text(id, words) {
 
 function facts() {
   const rows = [...board.decisions.values()], acted = rows.filter((row) => row.action && !row.shadow);
-  const open = acted.filter((row) => !row.outcome).length;
-  const bad = acted.filter((row) => row.outcome && !["done", "skipped"].includes(row.outcome.status)).length;
+  const open = acted.filter((row) => !row.outcome && !overdue(row)).length;
+  const bad = acted.filter((row) => (row.outcome ? !["done", "skipped"].includes(row.outcome.status) : overdue(row))).length;
   const all = [
     ["services", board.services.size], ["actions", acted.length], ["under way", open], ["not done", bad],
     ["refusals", rows.filter((row) => !row.action).length], ["quarantine", board.quarantine.size],
@@ -178,12 +189,12 @@ function begin() {
     if (button) copy(button);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "/" && document.activeElement !== $("filter")) { event.preventDefault(); $("filter").focus(); }
+    if (event.key === "/" && !event.ctrlKey && !event.metaKey && document.activeElement !== $("filter")) { event.preventDefault(); $("filter").focus(); }
     if (event.key === "Escape") { $("filter").value = ""; if (chosen) choose(chosen); else later(); }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { palette(); redraw(); });
   addEventListener("resize", draw);
-  setInterval(() => { headline(); draw(); }, 1000);
+  setInterval(() => { watch(); headline(); draw(); }, 1000);
   connect();
 }
 

@@ -1,6 +1,6 @@
 // The tables below the cards. A row is made once and again only when it changed; the newest come first.
 
-import { board, sorted } from "./board.js";
+import { board, overdue, sorted } from "./board.js";
 import { about, bytes, count, el, moment, phase, time, took } from "./words.js";
 
 const FIRST = { decisions: 40, events: 15, builds: 15, quarantine: 10 };
@@ -29,7 +29,7 @@ export function showTable(name, keep, refresh) {
     box.append(el("div", `row head ${name}`, ...HEADS[name].map((text) => cell("", text, "columnheader"))));
     box.firstChild.setAttribute("role", "row");
   }
-  const wanted = shown.map((row) => made.get(row) || remember(name, row));
+  const wanted = shown.map((row) => known(row) || remember(name, row));
   if (!rows.length) wanted.push(nothing(name, all));
   if (rows.length > shown.length) wanted.push(button(name, rows.length - shown.length, refresh));
   wanted.forEach((row, i) => {
@@ -38,10 +38,16 @@ export function showTable(name, keep, refresh) {
   while (box.children.length > wanted.length + 1) box.lastChild.remove();
 }
 
+// A row reads differently once its action is overdue.
+function known(row) {
+  const line = made.get(row);
+  return line && line.overdue === overdue(row) ? line.element : null;
+}
+
 function remember(name, row) {
   const line = el("div", `row ${name}`, ...CELLS[name](row));
   line.setAttribute("role", "row");
-  made.set(row, line);
+  made.set(row, { element: line, overdue: overdue(row) });
   return line;
 }
 
@@ -70,7 +76,9 @@ function at(ms) {
   return cell("time", made);
 }
 
-function outcome(found, asked) {
+function outcome(row, asked) {
+  const found = row.outcome;
+  if (!found && overdue(row)) return cell("outcome", [el("span", "status expired", "no word"), " ", el("span", "detail", "is a worker running?")]);
   if (!found) return cell("outcome", asked ? el("span", "status waiting", "under way") : "");
   const words = [found.detail, found.attempts > 1 && count(found.attempts, "attempt"), found.took !== null && took(found.took)];
   const detail = el("span", "detail", words.filter(Boolean).join(" · "));
@@ -104,7 +112,7 @@ const CELLS = {
   decisions: (row) => [
     at(row.at), cell("service", row.service),
     cell(row.scale ? "action scale" : row.action ? "action" : "action none", [row.action || "refused", row.shadow && el("span", "badge", "trial")].filter(Boolean)),
-    why(row), outcome(row.outcome, row.action && !row.shadow), copied(row.id, `headrace explain ${row.id}`, "copy"),
+    why(row), outcome(row, row.action && !row.shadow), copied(row.id, `headrace explain ${row.id}`, "copy"),
   ],
   events: (row) => [
     at(row.at), cell("service", row.service === "*" ? "all" : row.service),
@@ -113,7 +121,7 @@ const CELLS = {
   ],
   builds: (row) => [
     at(row.at), cell("service", [row.repo, row.branch && el("span", "numbers", ` ${row.branch}`), row.commit && el("span", "numbers", ` ${row.commit.slice(0, 10)}`)].filter(Boolean)),
-    outcome(row.outcome, true), copied(row.id, row.id, "copy"),
+    outcome(row, true), copied(row.id, row.id, "copy"),
   ],
   quarantine: (row) => [
     at(row.at), cell("place", row.place), cell("why", row.reason),

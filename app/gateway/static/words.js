@@ -68,6 +68,6 @@ export function phase(row) {
 export function about(row) {
   if (row.kind !== "deploy") return row.what;
   const words = [row.version && (row.previous ? `${row.previous} → ${row.version}` : row.version), row.pod,
-    row.commit && `commit ${row.commit.slice(0, 10)}`, row.team && `team ${row.team}`];
+    row.commit && `commit ${row.commit.slice(0, 8)}`, row.team && `team ${row.team}`];
   return words.filter(Boolean).join(" · ");
 }

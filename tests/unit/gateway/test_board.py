@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.gateway import board as boards
 from app.gateway import pages
+from app.gateway.actions import EARLY
 from app.gateway.board import MOST, SERVICES, Board, Standing
-from app.gateway.lines import COARSE_S, FINE_S, Line, Metric
+from app.gateway.lines import COARSE_S, FINE_S, INSTANCES, Line, Metric
 from app.gateway.services import NAME, SHOWN, TRACKED
 from app.policy.decision import SENTENCES, Decision, Reason
 from app.policy.facts import (
@@ -240,7 +240,6 @@ def test_an_older_word_of_the_observer_does_not_undo_a_scaling_whichever_comes_f
     report = Instances(SOURCE, "web", T0 + 200, 2, 2)
     for first, second in ((report, outcome(set=3)), (outcome(set=3), report)):
         board = Board(30)
-        scale(board)
         for word in (first, second):
             put(board, word, T0 + 200) if isinstance(word, Instances) else board.outcome(word)
         assert (service(board)["wanted"], service(board)["ready"]) == (3, 2)
@@ -258,6 +257,17 @@ def test_metrics_that_decisions_used_come_first_with_their_past_and_the_others_a
     assert found["shown"] == ["m11", *names[: SHOWN - 1]]
     assert found["targets"] == {"m11": 5.0}
     assert found["lines"]["m11"] == [[T0 // 1000], [1]]  # the reader had not seen it
+    board.decision(decision("j-0-10-0", evidence={"metrics": [{"name": "late", "value": 2.0, "target": 5.0}]}))
+    put(board, pack(("web", "m14", "a", T0, 1), ("web", "late", "a", T0, 7)))
+    assert service(board)["shown"][:2] == ["late", "m11"]
+    assert service(board)["lines"]["late"] == [[T0 // 1000], [7]]
+
+
+def test_instances_beyond_the_bound_are_said(board):
+    put(board, pack(*(("web", "cpu", f"h{n}", T0, 1) for n in range(INSTANCES))))
+    assert not service(board)["unheard"]
+    put(board, pack(("web", "cpu", "one more", T0, 1)))
+    assert service(board)["unheard"]
 
 
 def test_an_event_that_its_sender_repeated_is_one_row_and_one_without_an_id_is_itself(board):
@@ -335,7 +345,7 @@ def test_everything_is_bounded_and_what_is_beyond_is_counted(board):
     for n in range(MOST["quarantine"] + 3):
         board.quarantined(quarantined(Raw("metrics", "id", 0, n, T0 - n, None, b"x" * 5000), "why " * 500))
     for n in range(3000):
-        board.outcome(outcome(f"unknown-{n}"))
+        board.outcome(outcome(f"unknown-{n}", kind=Kind.NOTIFY))
     found = board.since(0)
     assert len(found["services"]) == SERVICES
     assert found["left_out"] == {
@@ -349,7 +359,7 @@ def test_everything_is_bounded_and_what_is_beyond_is_counted(board):
     }
     assert found["decisions"][0]["at"] == T0 + 7  # the newest are kept
     assert min(row["at"] for row in found["quarantine"]) == T0 - MOST["quarantine"] + 1
-    assert len(board._early) == boards.EARLY
+    assert len(board._actions._early) == EARLY
     assert max(len(row["reason"]) for row in found["quarantine"]) <= 240
     assert max(len(row["value"]) for row in found["quarantine"]) <= 201
 
