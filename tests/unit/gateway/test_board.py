@@ -144,7 +144,7 @@ def test_a_reader_that_asks_again_and_again_knows_what_one_who_asks_once_knows(s
     for step in range(200):
         at = T0 + step * 700
         name = chance.choice(["web", "api", "batch"])
-        match chance.randrange(7):
+        match chance.randrange(8):
             case 0 | 1 | 2:
                 metric = chance.choice("abcdefg")
                 put(board, pack(*((name, metric, host, at, chance.random()) for host in "xyz")), at)
@@ -156,6 +156,9 @@ def test_a_reader_that_asks_again_and_again_knows_what_one_who_asks_once_knows(s
                 board.outcome(outcome(f"j-0-{chance.randrange(step + 1)}-0"))
             case 6:
                 put(board, Deploy(SOURCE, name, Phase.FINISHED, at, "prod", f"{step}"), at, step)
+            case 7:
+                used = {"name": chance.choice("abcdefg"), "value": 1.0, "target": 1.0}
+                board.decision(decision(f"j-1-{step}-0", name, at_ms=at, evidence={"metrics": [used]}))
         if chance.random() < 0.3:
             number = learn(known, board.since(number))
     learn(known, board.since(number))
@@ -247,6 +250,7 @@ def test_an_older_word_of_the_observer_does_not_undo_a_scaling_whichever_comes_f
 
 def test_metrics_that_decisions_used_come_first_with_their_past_and_the_others_are_counted(board):
     names = [f"m{n:02d}" for n in range(TRACKED + 3)]
+    put(board, pack(*(("web", name, "a", T0 - 1000, 3) for name in names)))
     put(board, pack(*(("web", name, "a", T0, 1) for name in names)))
     assert service(board)["shown"] == names[:SHOWN]
     assert service(board)["more"] == len(names) - SHOWN
@@ -256,7 +260,7 @@ def test_metrics_that_decisions_used_come_first_with_their_past_and_the_others_a
     found = service(board, after=number)
     assert found["shown"] == ["m11", *names[: SHOWN - 1]]
     assert found["targets"] == {"m11": 5.0}
-    assert found["lines"]["m11"] == [[T0 // 1000], [1]]  # the reader had not seen it
+    assert found["lines"]["m11"] == [[T0 // 1000 - 1, T0 // 1000], [3, 1]]  # the reader had not seen it
     board.decision(decision("j-0-10-0", evidence={"metrics": [{"name": "late", "value": 2.0, "target": 5.0}]}))
     put(board, pack(("web", "m14", "a", T0, 1), ("web", "late", "a", T0, 7)))
     assert service(board)["shown"][:2] == ["late", "m11"]
