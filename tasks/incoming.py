@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tasks.contract import SCHEMA, Action, Scale
+from tasks.contract import SCHEMA, Action, Scale, UpdateLoadBalancer
 from tasks.errors import RejectedError
 from tasks.ledger import Entry
 
@@ -18,6 +18,9 @@ LONGEST: Final = 255
 
 LARGEST: Final = 2**53
 """Above this, a whole number is not exact in Redis' scripts: one such generation would refuse all that follow."""
+
+SERVERS: Final = 1000
+"""Most servers of a load balancer's backend."""
 
 _ENVELOPE: Final = frozenset({"id", "decided_at_ms", "expires_at_ms", "trace", "schema"})
 
@@ -33,17 +36,22 @@ def decoded(argument: object) -> Action:
     for name in ("id", "service"):
         if not 0 < len(getattr(action, name)) <= LONGEST:
             raise RejectedError(f"`{name}` has {len(getattr(action, name))} characters; it may have 1 to {LONGEST}")
-    if isinstance(action, Scale):
-        for name in ("from_replicas", "to_replicas", "generation"):
-            if not 0 <= getattr(action, name) < LARGEST:
-                raise RejectedError(f"`{name}` is {getattr(action, name)}; it may be 0 to {LARGEST - 1}")
+    for name in ("from_replicas", "to_replicas", "replicas", "generation", "at_ms"):
+        number = getattr(action, name, 0)
+        if not 0 <= number < LARGEST:
+            raise RejectedError(f"`{name}` is {number}; it may be 0 to {LARGEST - 1}")
+    if isinstance(action, UpdateLoadBalancer) and not 0 < len(action.servers) <= SERVERS:
+        raise RejectedError(f"`servers` has {len(action.servers)} entries; it may have 1 to {SERVERS}")
     return action
 
 
 def entry_of(action: Action) -> Entry:
-    """What an action claims in the ledger: its id, and for a scaling its target and generation."""
+    """What an action claims in the ledger: its id, and where an older one must not follow its target and generation."""
     if isinstance(action, Scale):
         target = f"{action.driver}:{action.target or action.service}"
+        return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
+    if isinstance(action, UpdateLoadBalancer):
+        target = f"balancer:{action.balancer}/{action.backend}"
         return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
     return Entry(action.id, _payload(action), action.expires_at_ms)
 

@@ -18,12 +18,19 @@ from redis import Redis
 from tasks import log as logs
 from tasks import metrics
 from tasks.action import Runner
+from tasks.actions.annotate import annotate, annotated
 from tasks.actions.build import build, built
+from tasks.actions.load_balancer import update, updated
 from tasks.actions.notify import notify
+from tasks.actions.record_cost import record, recorded
 from tasks.actions.scale import scale, scaled
+from tasks.clients.books import Books
 from tasks.clients.command import CommandBuilder
+from tasks.clients.dashboards import Dashboards
+from tasks.clients.haproxy import HAProxy
 from tasks.clients.receivers import AppriseReceivers
 from tasks.clients.simulated import SimulatedFleet
+from tasks.clients.targets import Targets
 from tasks.contract import EXCHANGE, QUEUES, Kind, Status, task_name
 from tasks.errors import RejectedError
 from tasks.incoming import decoded
@@ -98,13 +105,24 @@ def runner() -> Runner:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     builder = CommandBuilder(config.build_command, config.build_dir, config.build_s)
     fleets = {"simulated": SimulatedFleet(redis)}
+    targets = Targets(config.targets_file)
+    balancers, dashboards, books = HAProxy(targets), Dashboards(targets), Books(targets)
     return Runner(
         acts={
             Kind.SCALE: partial(scale, fleets=fleets),
-            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(config.targets_file)),
+            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(targets)),
             Kind.BUILD: partial(build, builder=builder),
+            Kind.LOAD_BALANCER: partial(update, balancers=balancers),
+            Kind.ANNOTATE: partial(annotate, dashboards=dashboards),
+            Kind.COST: partial(record, books=books),
         },
-        asks={Kind.SCALE: partial(scaled, fleets=fleets), Kind.BUILD: partial(built, builder=builder)},
+        asks={
+            Kind.SCALE: partial(scaled, fleets=fleets),
+            Kind.BUILD: partial(built, builder=builder),
+            Kind.LOAD_BALANCER: partial(updated, balancers=balancers),
+            Kind.ANNOTATE: partial(annotated, dashboards=dashboards),
+            Kind.COST: partial(recorded, books=books),
+        },
         ledger=Ledger(redis, worker, config.lease_s, config.ledger_days * 86_400),
         outcomes=Outcomes(config),
         worker=worker,

@@ -129,9 +129,9 @@ def topics() -> Iterator[str]:
 def policies() -> Iterator[str]:
     yield "# Policies"
     yield (
-        "YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once with its line and needs no server; "
-        "`headrace policy apply FILE… -m WHY` puts the files in force in place of all that were before. Examples are "
-        "in [examples/policies](../examples/policies)."
+        "YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once "
+        "with its line and needs no server; `headrace policy apply FILE… -m WHY` puts the files in force in place of "
+        "all that were before. Examples are in [examples/policies](../examples/policies)."
     )
     for kind, cls in KINDS.items():
         yield f"## Kind {kind}"

@@ -16,6 +16,9 @@ PACKAGES: Final = {
     "mvn": "maven",
     "rabbitmq-server": "rabbitmq-server",
     "redis-server": "redis-server",
+    "haproxy": "haproxy",
+    "chromium": "chromium",
+    "postgres": "postgresql",
 }
 """Program → the Debian package that brings it."""
 

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.clients.command import TOOK_TOO_LONG, CommandBuilder
 from tasks.clients.receivers import AppriseReceivers
+from tasks.clients.targets import Targets
 from tasks.contract import Build, Notify
 from tasks.errors import PermanentError, TemporaryError
 
@@ -90,14 +91,14 @@ def test_without_a_build_command_the_setting_is_named(builds):
 
 def test_without_a_targets_file_the_setting_is_named():
     with pytest.raises(PermanentError, match="HEADRACE_TARGETS_FILE"):
-        AppriseReceivers(None).tell(telling())
+        AppriseReceivers(Targets(None)).tell(telling())
 
 
 def test_a_receiver_that_is_not_in_the_file_is_refused_with_both_names(tmp_path):
     file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nother = "json://127.0.0.1:1"\n')
-    with pytest.raises(PermanentError, match=r"'team'.*receivers\.toml"):
-        AppriseReceivers(file).tell(telling())
+    with pytest.raises(PermanentError, match=r"'team'.*targets\.toml"):
+        AppriseReceivers(Targets(file)).tell(telling())
 
 
 @pytest.mark.parametrize(
@@ -106,8 +107,8 @@ def test_a_receiver_that_is_not_in_the_file_is_refused_with_both_names(tmp_path)
 def test_a_targets_file_with_a_mistake_is_named_and_read_again(tmp_path, text):
     file = tmp_path / "targets.toml"
     file.write_bytes(text.encode("latin-1"))
-    receivers = AppriseReceivers(file)
-    with pytest.raises(TemporaryError, match=r"receivers\.toml"):
+    receivers = AppriseReceivers(Targets(file))
+    with pytest.raises(TemporaryError, match=r"targets\.toml"):
         receivers.tell(telling())
     file.write_text('[receivers]\nother = "json://127.0.0.1:1"\n')
     with pytest.raises(PermanentError, match="no receiver 'team'"):
@@ -118,7 +119,7 @@ def test_an_address_that_is_none_is_refused_without_being_told(tmp_path):
     file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nteam = "nonsense-with-a-secret"\n')
     with pytest.raises(PermanentError) as refused:
-        AppriseReceivers(file).tell(telling())
+        AppriseReceivers(Targets(file)).tell(telling())
     assert "'team'" in str(refused.value)
     assert "secret" not in str(refused.value)
 
@@ -127,4 +128,4 @@ def test_a_receiver_that_cannot_be_reached_is_tried_again(tmp_path):
     file = tmp_path / "targets.toml"
     file.write_text('[receivers]\nteam = "json://127.0.0.1:1"\n')
     with pytest.raises(TemporaryError, match="'team'"):
-        AppriseReceivers(file).tell(telling())
+        AppriseReceivers(Targets(file)).tell(telling())

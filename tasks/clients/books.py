@@ -1,0 +1,122 @@
+"""Books of costs: what services cost from when on, in a database through SQLAlchemy.
+
+One transaction has the record, with the action's id as its key, and the total of its service and
+environment: a record is booked once, however often it comes. Money is in millionths, as whole
+numbers. A record that came late is kept and changes no total.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, create_engine, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from tasks.clients.targets import Targets
+from tasks.contract import RecordCost
+from tasks.errors import PermanentError, TemporaryError
+
+MILLION: Final = 1_000_000
+HOUR_MS: Final = 3_600_000
+WAIT_S: Final = 5
+
+_tables = MetaData()
+
+COSTS: Final = Table(
+    "costs", _tables,
+    Column("id", String(255), primary_key=True), Column("service", String(255), nullable=False),
+    Column("environment", String(255), nullable=False), Column("version", String(255), nullable=False),
+    Column("replicas", BigInteger, nullable=False), Column("price", String(255), nullable=False),
+    Column("per_hour", BigInteger, nullable=False), Column("at_ms", BigInteger, nullable=False),
+)  # fmt: skip
+"""One row for each record. `per_hour` is replicas times price, in millionths."""
+
+TOTALS: Final = Table(
+    "cost_totals", _tables,
+    Column("service", String(255), primary_key=True), Column("environment", String(255), primary_key=True),
+    Column("records", BigInteger, nullable=False), Column("per_hour", BigInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False), Column("spent", BigInteger, nullable=False),
+)  # fmt: skip
+"""What a service costs an hour since its newest record, and what it had cost until then."""
+
+
+class Books:
+    """The books of the targets file."""
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+
+    def record(self, action: RecordCost) -> bool:
+        """Book a cost; False if it was booked before. The record and the total are one transaction."""
+        book = self._targets.book(action.book)
+        if action.price not in book.prices:
+            raise PermanentError(
+                f"book {action.book!r} has no price {action.price!r}; there are {', '.join(sorted(book.prices))}"
+            )
+        per_hour = round(book.prices[action.price] * MILLION) * action.replicas
+        try:
+            with _engine(book.url).begin() as db:
+                return _book(db, action, per_hour)
+        except DBAPIError as error:  # the driver's own words; SQLAlchemy's would show the whole statement
+            raise TemporaryError(f"book {action.book!r} cannot be written: {str(error.orig).strip()}") from error
+
+    def recorded(self, action: RecordCost) -> bool:
+        """Whether a cost was booked."""
+        book = self._targets.book(action.book)
+        try:
+            with _engine(book.url).connect() as db:
+                return db.execute(select(COSTS.c.id).where(COSTS.c.id == action.id)).first() is not None
+        except DBAPIError as error:
+            raise TemporaryError(f"book {action.book!r} cannot be read: {str(error.orig).strip()}") from error
+
+
+def _book(db: Connection, action: RecordCost, per_hour: int) -> bool:
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    mine = {"service": action.service, "environment": action.environment}
+    row = mine | {
+        "id": action.id, "version": action.version, "replicas": action.replicas, "price": action.price,
+        "per_hour": per_hour, "at_ms": action.at_ms,
+    }  # fmt: skip
+    # not `rowcount`: what it says of a conflict differs between drivers
+    if db.execute(insert(COSTS).values(row).on_conflict_do_nothing().returning(COSTS.c.id)).first() is None:
+        return False
+    first = mine | {"records": 0, "per_hour": 0, "since_ms": action.at_ms, "spent": 0}
+    db.execute(insert(TOTALS).values(first).on_conflict_do_nothing())
+    key = (TOTALS.c.service == action.service) & (TOTALS.c.environment == action.environment)
+    total = db.execute(select(TOTALS).where(key).with_for_update()).one()  # one writer of a total at a time
+    changed = {"records": total.records + 1}
+    if action.at_ms >= total.since_ms:
+        spent = total.spent + total.per_hour * (action.at_ms - total.since_ms) // HOUR_MS
+        changed |= {"per_hour": per_hour, "since_ms": action.at_ms, "spent": spent}
+    db.execute(TOTALS.update().where(key).values(changed))
+    return True
+
+
+@cache
+def _engine(address: str) -> Engine:
+    """The database of an address, with its tables; made once in each process."""
+    try:
+        url = make_url(address)
+        if url.get_backend_name() not in {"sqlite", "postgresql"}:
+            raise PermanentError(f"a book is a database of SQLite or PostgreSQL, not {url.get_backend_name()}")
+        timeout = {"timeout" if url.get_backend_name() == "sqlite" else "connect_timeout": WAIT_S}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=timeout)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise PermanentError(
+            f"the address of the book is none: {type(error).__name__}; is its driver installed?"
+        ) from None
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            try:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise TemporaryError(f"there is no place for the book: {error}", delay_s=5.0) from error
+        event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    with engine.begin() as db:
+        if db.dialect.name == "postgresql":
+            db.exec_driver_sql("SELECT pg_advisory_xact_lock(746573)")  # two that make one table at once would clash
+        _tables.create_all(db)
+    return engine

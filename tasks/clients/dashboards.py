@@ -1,0 +1,69 @@
+"""Marks on dashboards: Grafana's annotations API, https://grafana.com/docs/grafana/latest/developers/http_api/annotations/.
+
+The action's id is a tag of its mark, so that a worker that does not know whether a mark was made can ask.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from tasks.clients.targets import Dashboard, Targets
+from tasks.contract import Annotate
+from tasks.errors import PermanentError, TemporaryError
+
+TIMEOUT_S: Final = 5.0
+LONGEST_S: Final = 60.0
+"""Longest that a dashboard may have us wait."""
+AROUND_MS: Final = 60_000
+
+
+class Dashboards:
+    """The dashboards of the targets file."""
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+
+    def annotate(self, action: Annotate, *, again: bool) -> bool:
+        """Make the mark, unless it was made; whether it was made now. `again`: it may have been made before."""
+        if again and self.annotated(action):
+            return False
+        body = {"time": action.at_ms, "text": action.text, "tags": [*action.tags, action.id]}
+        self._call(action, "POST", json=body)
+        return True
+
+    def annotated(self, action: Annotate) -> bool:
+        """Whether the mark is there."""
+        asked = {"tags": action.id, "from": action.at_ms - AROUND_MS, "to": action.at_ms + AROUND_MS, "limit": 1}
+        return bool(self._call(action, "GET", params=asked))
+
+    def _call(self, action: Annotate, method: str, **more: Any) -> Any:
+        dashboard = self._targets.dashboard(action.dashboard)
+        url = f"{dashboard.url.rstrip('/')}/api/annotations"
+        try:
+            answer = httpx2.request(method, url, headers=_headers(dashboard), timeout=TIMEOUT_S, **more)
+        except httpx2.InvalidURL as error:
+            raise PermanentError(f"dashboard {action.dashboard!r} has an address that is none: {error}") from error
+        except httpx2.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise TemporaryError(f"dashboard {action.dashboard!r} does not answer: {why}") from error
+        if answer.status_code >= 500 or answer.status_code in {408, 425, 429}:
+            told = answer.headers.get("retry-after", "")
+            wait_s = min(float(told), LONGEST_S) if told.isdecimal() else 1.0
+            raise TemporaryError(f"dashboard {action.dashboard!r} answers {answer.status_code}", delay_s=wait_s)
+        if not answer.is_success:
+            raise PermanentError(f"dashboard {action.dashboard!r} answers {answer.status_code}: {answer.text[:200]}")
+        try:
+            return answer.json() if method == "GET" else None
+        except ValueError as error:
+            raise PermanentError(f"dashboard {action.dashboard!r} answers no JSON") from error
+
+
+def _headers(dashboard: Dashboard) -> dict[str, str]:
+    if not dashboard.token_file:
+        return {}
+    try:
+        token = Path(dashboard.token_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise TemporaryError(f"the token file {dashboard.token_file} cannot be read: {error}", delay_s=5.0) from error
+    return {"Authorization": f"Bearer {token}"}
