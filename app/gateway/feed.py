@@ -7,7 +7,7 @@ missing: the board keeps what it knew, and is told since when nothing newer is k
 
 import threading
 from collections.abc import Callable
-from time import time
+from time import monotonic, time
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +33,9 @@ RETRY_S: Final = 1.0
 PROBE_S: Final = 2.0
 """Seconds between two looks at whether Kafka answers, and the longest that one takes."""
 
+STOP_S: Final = 3.0
+"""Longest wait for the threads at the end."""
+
 SILENT_MS: Final = 10_000
 """Milliseconds without a record after which the stream stands still. It ticks each second; clocks differ by up to 5."""
 
@@ -49,7 +52,7 @@ class Feed:
         self._behind = set(TOPICS)
         self._missing: set[str] = set()
         self._answered_ms = 0
-        self._away: KafkaUnavailable | None = None
+        self._away = ""
 
     def start(self) -> None:
         """Begin to read; never fails, whatever is away."""
@@ -65,10 +68,11 @@ class Feed:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads; takes as long as Kafka's client needs to let go, a few seconds at most."""
+        """End the threads, or leave those to the end of the process that wait for a Kafka which does not answer."""
         self._end.set()
+        deadline = monotonic() + STOP_S
         for thread in self._threads:
-            thread.join(5.0)
+            thread.join(max(0.0, deadline - monotonic()))
 
     def _follow(self, topic: str) -> None:
         """Read a topic for ever; after a break from where it was."""
@@ -122,18 +126,20 @@ class Feed:
             try:
                 topics = client.reach(self._settings, PROBE_S)
             except KafkaUnavailable as why:
-                self._away = why
+                self._away = str(why)
+            except Exception as mistake:  # a setting that Kafka's client refuses, or a mistake of ours
+                self._away = f"Kafka cannot be asked ({mistake}); are the settings HEADRACE_KAFKA_… right?"
+                log.exception("probe_failed")
             else:
-                self._away, self._answered_ms = None, round(time() * 1000)
+                self._away, self._answered_ms = "", round(time() * 1000)
                 self._missing = {topic for topic in TOPICS if topic not in topics}
             self._board.stand(self._standing(round(time() * 1000)))
             self._end.wait(PROBE_S)
 
     def _standing(self, now_ms: int) -> Standing:
         newest_ms = self._board.newest_ms
-        if self._away is not None:
-            since_ms = self._answered_ms or newest_ms
-            return Standing("kafka_away", since_ms, str(self._away))
+        if self._away:
+            return Standing("kafka_away", self._answered_ms or newest_ms, self._away)
         if self._missing:
             words = f"Kafka has no topic {', '.join(sorted(self._missing))}; make them with `headrace topics init`"
             return Standing("no_topics", newest_ms, words)

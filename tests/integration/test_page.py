@@ -43,6 +43,20 @@ LIVE_MS = 30_000
 CLOCK = "(seconds) => seconds.map((one) => new Date(one * 1000).toTimeString().slice(0, 8))"
 """How the browser reads seconds since the epoch on its own clock."""
 
+DRAWN = """(name) => {
+  const card = [...document.querySelectorAll(".card")].find((one) => one.dataset.service === name);
+  const canvas = card.querySelector("canvas"), copy = document.createElement("canvas");
+  copy.width = canvas.width;
+  copy.height = canvas.height + 1;
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 1);
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--line-1");
+  context.fillRect(0, 0, 1, 1);
+  const pixels = new Uint32Array(context.getImageData(0, 0, copy.width, copy.height).data.buffer);
+  return pixels.includes(pixels[0], 1);
+}"""
+"""Whether a service's chart has a pixel of the first line's colour."""
+
 
 class Gateway:
     """The product's gateway on a free port, to stop and start again on the same one."""
@@ -111,12 +125,12 @@ class Stream:
         pack = Samples(source(), series, each, [now()] * len(values), [float(v) for v in values], zeros, zeros)
         self.put(JOURNAL, facts.encode(pack), partition_of(service, PARTITIONS))
 
-    def scaling(self, service, to=3, status=Status.DONE):
+    def scaling(self, service, to=3, status=Status.DONE, lasts_ms=60_000):
         """A scaling from 2 and, where `status` says so, its outcome. Its id."""
         self.offset += 1
         at = now()
         action = Scale(
-            id=f"j-0-{self.offset}-0", service=service, decided_at_ms=at, expires_at_ms=at + 60_000,
+            id=f"j-0-{self.offset}-0", service=service, decided_at_ms=at, expires_at_ms=at + lasts_ms,
             from_replicas=2, to_replicas=to, generation=at,
         )  # fmt: skip
         self.decide(service, Reason.ABOVE_TARGET, action)
@@ -250,6 +264,9 @@ def test_what_happens_is_on_the_page_while_it_happens(page, stream):
     expect(card.locator(".legend")).to_contain_text("cpu 92 / 60")
     expect(card.locator(".size")).to_have_text("2/3 ready")  # scaled since
     expect(card.locator("canvas")).to_have_count(1)
+    wait_for(lambda: page.evaluate(DRAWN, "web"), 10, "a line on the chart")
+    card.locator(".u-over").hover()
+    expect(page.locator("#tip")).to_contain_text(re.compile(r"\d\d:\d\d:\d\d"))
     found = page.locator("#decisions-rows .row", has=page.locator(f'[data-copy="headrace explain {scaled}"]'))
     expect(found).to_contain_text("scale 2 → 3")
     expect(found).to_contain_text(f"ABOVE_TARGET {SENTENCES[Reason.ABOVE_TARGET]}")
@@ -274,6 +291,45 @@ def test_an_action_is_under_way_until_its_outcome_comes(page, stream):
     )  # fmt: skip
     stream.put(OUTCOMES, encode(outcome))
     expect(row(page, "decisions", "slow")).to_contain_text("failed no quota · 2 attempts · 1.5 s")
+
+
+def test_an_action_that_nobody_does_is_not_under_way_for_ever(page, stream):
+    live(page)
+    stream.scaling("alone", 5, status=None, lasts_ms=4000)
+    expect(row(page, "decisions", "alone")).to_contain_text("under way")
+    expect(row(page, "decisions", "alone")).to_contain_text("no word", timeout=10_000)
+
+
+def test_a_build_that_somebody_put_on_the_queue_is_there_with_its_outcome(page, stream):
+    live(page)
+    at = now()
+    outcome = Outcome(
+        id=f"amqp-{at}", action=Kind.BUILD, service="myapp", status=Status.FAILED, detail="exit 2",
+        started_at_ms=at, ended_at_ms=at + 2500,
+    )  # fmt: skip
+    stream.put(OUTCOMES, encode(outcome))
+    expect(row(page, "builds", "myapp")).to_contain_text("failed exit 2 · 2.5 s")
+
+
+def test_an_id_is_copied_as_the_command_that_explains_it(chromium, gateway, stream):
+    for page in opened(chromium, gateway, permissions=["clipboard-read", "clipboard-write"]):
+        live(page)
+        scaled = stream.scaling("copied")
+        row(page, "decisions", "copied").get_by_role("button").click()
+        expect(row(page, "decisions", "copied").get_by_role("button")).to_have_text("copied")
+        assert page.evaluate("navigator.clipboard.readText()") == f"headrace explain {scaled}"
+
+
+def test_of_many_services_sixty_are_shown_and_the_others_by_filter(page, stream):
+    live(page)
+    for n in range(65):
+        stream.samples(f"many-{n:02d}", n)
+    page.keyboard.press("/")
+    page.keyboard.type("many-")
+    expect(page.locator("#services-note")).to_contain_text("60 of 65 services are shown; filter to see the others.")
+    expect(page.locator(".card")).to_have_count(60)
+    page.keyboard.type("64")
+    expect(page.locator(".card .name")).to_have_text(["many-64"])
 
 
 def test_hostile_names_are_text(page, stream):

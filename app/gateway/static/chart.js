@@ -3,7 +3,7 @@
 import { board, marks, now, thin } from "./board.js";
 import { about, el, number, phase, time } from "./words.js";
 
-const GAP_S = 45; // no point for so long: the line is interrupted
+const GAP_S = 45, GAP_BEATS = 3; // no point for so long, and for so many of its usual intervals: the line is interrupted
 const FINE_SPAN_S = 600; // of a longer stretch, seconds are narrower than a pixel
 const NEAR_PX = 7;
 const GLYPHS = { deploy: "◆", change: "●", up: "▲", down: "▼" };
@@ -78,9 +78,10 @@ export class Chart {
       cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 }, sync: { key: "time", setSeries: false } },
       scales: { x: { range: () => this.span }, y: {}, r: { range: (_, __, max) => [0, Math.max(2, Math.ceil((max || 1) * 1.25))] }, ...own },
       series: [{}, { scale: "r", stroke: c.replicas, fill: c.fill, width: 1.25, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } },
-        ...names.map((name, i) => ({ scale: scales[i], stroke: colour(i), width: 1.5, points: { show: false } }))],
+        ...names.map((name, i) => ({ scale: scales[i], stroke: colour(i), width: 1.5,
+          points: { show: false, size: 4, fill: colour(i), filter: alone } }))],
       axes: [
-        { ...axis, size: 22, gap: 3, space: 62, values: (_, at) => at.map((s) => (s % 60 ? time(s * 1e3) : time(s * 1e3).slice(0, 5))) },
+        { ...axis, size: 26, gap: 8, space: 62, values: (_, at) => at.map((s) => (s % 60 ? time(s * 1e3) : time(s * 1e3).slice(0, 5))) },
         { ...axis, scale: "y", size: 38, gap: 4, space: 28, values: (_, at) => at.map(number) },
         { ...axis, scale: "r", side: 1, size: 26, gap: 4, space: 24, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
       ],
@@ -175,10 +176,10 @@ function joined(lines, [changes, replicas], [from, to]) {
   if (changes.length) times.add(Math.max(from, changes[0]));
   for (const at of changes) if (at >= from && at <= to) times.add(at);
   const columns = lines.map(([at, values]) => {
-    const column = new Map();
+    const column = new Map(), gap = Math.max(GAP_S, GAP_BEATS * beat(at));
     at.forEach((second, i) => {
       if (second < from || second > to) return;
-      if (i && second - at[i - 1] > GAP_S) { times.add(at[i - 1] + 1); column.set(at[i - 1] + 1, null); }
+      if (i && second - at[i - 1] > gap) { times.add(at[i - 1] + 1); column.set(at[i - 1] + 1, null); }
       times.add(second);
       column.set(second, values[i]);
     });
@@ -191,6 +192,19 @@ function joined(lines, [changes, replicas], [from, to]) {
     return i < 0 ? null : replicas[i];
   });
   return [x, steps, ...columns.map((column) => x.map((at) => column.get(at)))];
+}
+
+// The usual number of seconds between two points.
+function beat(at) {
+  const gaps = at.slice(-21).map((second, i, all) => (i ? second - all[i - 1] : 0)).slice(1).sort((a, b) => a - b);
+  return gaps.length ? gaps[gaps.length >> 1] : 0;
+}
+
+// The points that no line leads to, which would not be seen.
+function alone(u, series) {
+  const data = u.data[series], there = [];
+  for (let i = 0; i < data.length; i++) if (data[i] !== undefined) there.push(i);
+  return there.filter((i, n) => data[i] !== null && (data[there[n - 1]] ?? null) === null && (data[there[n + 1]] ?? null) === null);
 }
 
 function valueAt([times, values], at) {
