@@ -19,10 +19,12 @@ import typer
 
 from app.cli.errors import FINDINGS, Failure
 from app.cli.live import Screen
-from app.local import servers
+from app.local import install, ports, servers
+from app.local.downstream import SERVICE, Downstream
 from app.local.fleet import Fleet
-from app.local.receiver import Receiver
+from app.local.haproxy import HAProxy
 from app.local.sabotage import Sabotage
+from app.local.story import SECRET, Story
 from app.local.verdict import Run, promises, summary
 from app.local.watch import Watch
 from app.queue import topology
@@ -42,16 +44,17 @@ def demo(
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-demo-")))
         screen = stack.enter_context(Screen())
-        settings, env = _servers(stack, place, screen)
-        receiver = stack.enter_context(Receiver())
-        (place / "targets.toml").write_text(f'[receivers]\nteam = "json{receiver.url.removeprefix("http")}"\n')
+        found, settings, env = _servers(stack, place, screen)
+        downstream = stack.enter_context(Downstream(place, settings.rabbitmq_url, _haproxy(settings, place, screen)))
         watch = stack.enter_context(Watch(settings, screen.event))
-        stack.enter_context(_up(env | {"HEADRACE_TARGETS_FILE": str(place / "targets.toml")}, place, screen))
+        stack.enter_context(_up(env, place, screen))
         fleet = stack.enter_context(Fleet(settings))
-        _apply(env)
+        _apply(env, place, downstream)
         screen.say(f"the fleet is driven for {seconds:.0f} s; it took {time.monotonic() - began:.0f} s to get here")
-        run = Run(watch, fleet, receiver, Sabotage(settings.redis_url, "web"))
+        story = Story(_page(env), downstream.addresses, found.rabbitmq, screen.say)
+        run = Run(watch, fleet, downstream, Sabotage(settings.redis_url, "web"), story)
         _drive(run, settings, seconds, screen)
+        run.reached = downstream.requests()
         run.replay = _headrace(env, "replay").splitlines()[0]
         screen.close()
         _report(run, place, env, keep=keep)
@@ -71,7 +74,19 @@ def policies() -> Path:
     return checkout if checkout.exists() else Path(__file__).parents[1] / "local" / "policies"
 
 
-def _servers(stack: ExitStack, place: Path, screen: Screen) -> tuple[Settings, dict[str, str]]:
+def _haproxy(settings: Settings, place: Path, screen: Screen) -> HAProxy | None:
+    """A load balancer, if there can be one here."""
+    if servers.had(HAProxy, settings, screen.say):
+        return HAProxy(place / "servers", [SERVICE])
+    screen.say(f"no HAProxy here (`{install.command(HAProxy.missing())}` as root): the deploy goes without one")
+    return None
+
+
+def _page(env: dict[str, str]) -> str:
+    return f"http://{ports.HOST}:{env['HEADRACE_GATEWAY_PORT']}/"
+
+
+def _servers(stack: ExitStack, place: Path, screen: Screen) -> tuple[servers.Servers, Settings, dict[str, str]]:
     """Servers, topics and queues; the settings and the environment that lead to them."""
     began = time.monotonic()
     found = servers.start(place / "servers", say=screen.say)
@@ -85,6 +100,12 @@ def _servers(stack: ExitStack, place: Path, screen: Screen) -> tuple[Settings, d
         "HEADRACE_LEASE_S": "5",
         "HEADRACE_DATADIR": str(place / "faust"),
         "HEADRACE_LOG_JSON": "true",
+        "HEADRACE_TARGETS_FILE": str(place / "targets.toml"),
+        "HEADRACE_GATEWAY_PORT": str(ports.free()[0]),
+        "HEADRACE_GITHUB_SECRETS": SECRET,
+        "HEADRACE_SPOOL": str(place / "spool.db"),
+        "HEADRACE_BUILD_DIR": str(place / "builds"),
+        "HEADRACE_BUILD_COMMAND": 'echo "$HEADRACE_REPO@$HEADRACE_COMMIT" > artifact',
     }
     settings = Settings(
         kafka_url=found.kafka_url,
@@ -95,7 +116,7 @@ def _servers(stack: ExitStack, place: Path, screen: Screen) -> tuple[Settings, d
     )
     topics.init(settings)
     topology.init(settings)
-    return settings, env
+    return found, settings, env
 
 
 @contextmanager
@@ -109,15 +130,20 @@ def _up(env: dict[str, str], place: Path, screen: Screen) -> Iterator[None]:
         _until(lambda: up.poll() is not None or log.read_text().count(" ready.") >= 2, 60)  # both workers
         if up.poll() is not None:
             raise Failure(f"`headrace up` ended with {up.returncode}: {log.read_text()[-500:]}")
-        screen.say("`headrace up` runs: one Faust worker with three apps, two Celery workers")
+        screen.say("`headrace up` runs: one Faust worker with three apps, two Celery workers, the gateway")
+        screen.say(f"the incident page: {_page(env)}")
         yield
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait(60)
 
 
-def _apply(env: dict[str, str]) -> None:
-    files = [str(policies() / f"{name}.yaml") for name in ("web", "api", "worker")]
+def _apply(env: dict[str, str], place: Path, downstream: Downstream) -> None:
+    files = [str(policies() / f"{name}.yaml") for name in ("web", "api", "worker", "deploys")]
+    if downstream.haproxy is None:
+        lines = Path(files.pop()).read_text(encoding="utf-8").splitlines()
+        (place / "deploys.yaml").write_text("\n".join(line for line in lines if "loadBalancer" not in line))
+        files.append(str(place / "deploys.yaml"))
     _headrace(env, "policy", "apply", *files, "-m", "demo")
 
 
@@ -140,12 +166,15 @@ def _drive(run: Run, settings: Settings, seconds: float, screen: Screen) -> None
         if run.sabotage.victim is None and (victim := run.sabotage.strike()):
             screen.say(f"KILLED worker {victim.pid} with SIGKILL while it held action {victim.action_id}")
         screen.fleet(run.fleet.seen, at_s)
-        for failure in (run.fleet.failure, run.watch.failure):
+        run.story.go_on(at_s)
+        for failure in (run.fleet.failure, run.watch.failure, run.story.failure):
             if failure is not None:
                 raise failure
         time.sleep(0.1)
     screen.say("waiting for the last actions to end")
+    run.story.finish(SETTLE_S)
     _until(lambda: "under way" not in {status for _, status in run.watch.tally.by_kind()}, SETTLE_S)
+    _until(lambda: len(run.builds) == len(set(run.story.deliveries)), SETTLE_S)
 
 
 def _until(condition: Callable[[], bool], longest_s: float) -> None:

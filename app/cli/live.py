@@ -15,7 +15,7 @@ from app.local.fleet import Seen
 from app.local.watch import Event
 from app.policy.decision import SENTENCES, Decision
 from app.wire.quarantine import Quarantined
-from tasks.contract import Notify, Outcome, Scale
+from tasks.contract import Notify, Outcome, Scale, kind_of
 
 LINES = 18
 EVERY_S = 5.0
@@ -32,6 +32,7 @@ class Screen:
         self._began = time.monotonic()
         self._next_s = 0.0
         self._seen: Mapping[str, Seen] = {}
+        self._in_force = ""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -53,6 +54,10 @@ class Screen:
 
     def event(self, event: Event) -> None:
         """Show a decision, an outcome or a record put in quarantine."""
+        if isinstance(event, Decision) and event.service == "*" and event.event is None:
+            if event.fingerprint == self._in_force:
+                return  # each partition says so
+            self._in_force = event.fingerprint
         self._add(text_of(event))
 
     def fleet(self, seen: Mapping[str, Seen], at_s: float) -> None:
@@ -97,6 +102,12 @@ def _decision(one: Decision) -> Text:
         return Text(f"decided    {to}: {one.reason.value}, {_measured(one) or SENTENCES[one.reason]}", "cyan")
     if isinstance(one.action, Notify):
         return Text(f"decided    tell {one.action.receiver}: {one.action.title}", "cyan")
+    if one.action is not None:
+        return Text(f"decided    {kind_of(one.action).value} {one.service}: {SENTENCES[one.reason]}", "cyan")
+    if one.event is not None:
+        event = one.event
+        what = event.what or " ".join(filter(None, (event.version, event.pod)))
+        return Text(f"seen       {event.event} {event.service} {what}", "blue")
     if one.service == "*":
         return Text(f"in force   {', '.join(map(str, one.evidence.get('policies', [])))}", "bold")  # type: ignore[call-overload]
     return Text(f"refused    {one.service}: {one.reason.value}, {_measured(one) or SENTENCES[one.reason]}", "yellow")

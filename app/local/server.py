@@ -106,6 +106,11 @@ class Server(ABC):
 class Program(Server):
     """A server that is a program installed on this machine."""
 
+    @staticmethod
+    @abstractmethod
+    def missing() -> list[str]:
+        """Programs that are needed and not installed here."""
+
     def __init__(self, directory: Path, *, attached: bool = True) -> None:
         """As `Server`; finds the process again if one was left running in `directory`."""
         super().__init__(directory, attached=attached)

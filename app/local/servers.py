@@ -19,7 +19,7 @@ from app.local.kafka import Kafka
 from app.local.process import ServerUnavailable
 from app.local.rabbitmq import RabbitMQ
 from app.local.redis import Redis
-from app.local.server import Server
+from app.local.server import Program, Server
 from app.settings import Settings
 
 Say = Callable[[str], None]
@@ -131,6 +131,15 @@ def start(
     atexit.register(servers.kill)
     servers.start()
     return servers
+
+
+def had(program: type[Program], settings: Settings, say: Say = _print) -> bool:
+    """Whether a program is installed here, after installing it where that is possible and allowed."""
+    missing = program.missing()
+    if missing and settings.install and install.possible():
+        install.install(missing, say)
+        missing = program.missing()
+    return not missing
 
 
 def up(directory: Path, *, say: Say = _print) -> dict[str, str]:

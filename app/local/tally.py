@@ -45,11 +45,11 @@ class Tally:
 
     @property
     def refusals(self) -> Counter[str]:
-        """Refusals by reason; a change of policies is no refusal."""
+        """Refusals by reason; a change of policies is no refusal, nor is an event that was published."""
         return Counter(
             one.reason.value
             for one in self.decisions.values()
-            if one.action is None and one.reason.value != "POLICIES_CHANGED"
+            if one.action is None and one.event is None and one.reason.value != "POLICIES_CHANGED"
         )
 
     @property

@@ -11,10 +11,11 @@ import httpx2
 import pytest
 from sqlalchemy import create_engine, func, select
 
-from app.local import install
+from app.local import servers
 from app.local.grafana import Dashboard
 from app.local.haproxy import SLOTS, HAProxy
 from app.local.receiver import Receiver
+from app.settings import Settings
 from tasks.clients import books
 from tasks.clients.books import COSTS, TOTALS, Books
 from tasks.clients.dashboards import Dashboards
@@ -30,11 +31,9 @@ SAME = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
 
 def had(program):
     """Install what a program needs where that is possible; skip, or fail in CI, where it is not."""
-    missing = program.missing()
-    if missing and install.possible() and os.environ.get("HEADRACE_INSTALL", "yes") != "no":
-        install.install(missing, print)
-    if program.missing():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program.title} is not installed: {missing}")
+    if not servers.had(program, Settings()):
+        why = f"{program.title} is not installed: {program.missing()}"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
 
 def targets(tmp_path, text):
