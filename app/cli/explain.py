@@ -64,6 +64,7 @@ def _print(found: Explanation, outcomes: list[Outcome]) -> None:
     if found.stages:
         rows["stages"] = " → ".join(f"{name} {replicas}" for name, replicas in found.stages)
     rows |= found.evidence
+    rows |= {f"hour before{f' {i}' if i > 1 else ''}": text for i, text in enumerate(found.recent, 1)}
     rows |= {f"otherwise {i}" if i > 1 else "otherwise": text for i, text in enumerate(found.differently, 1)}
     for outcome in outcomes:
         detail = f" ({outcome.detail})" if outcome.detail else ""

@@ -1,11 +1,13 @@
 import pytest
 
-from app.history.explain import _ANSWERS, explain
+from app.history.answers import _ANSWERS
+from app.history.explain import explain
 from app.history.remembered import named, service_in
 from app.policy.decision import Decision, Reason
 from app.policy.files import load
 from tests.unit.history.recorded import history
-from tests.unit.policy.builders import policy
+from tests.unit.policy.builders import Journal, policy
+from tests.unit.policy.test_route import route
 
 
 @pytest.fixture
@@ -78,3 +80,29 @@ def test_a_pause_is_remembered_with_who_and_why():
 def test_nothing_is_remembered_of_a_stranger():
     assert service_in(history().state, "nobody")["memory"] is None
     assert named(1) == 1
+
+
+def test_a_scaling_is_told_with_what_happened_in_the_hour_before():
+    journal = Journal()
+    journal.policies(policy(), route())
+    journal.instances(1)
+    journal.deploy("finished", "1.4.2", who="ann", link="https://ci/7")
+    journal.change("timeout 5 s", who="bob")
+    (scaling,) = [one for one in journal.samples(95, after_s=20) if one.action]
+    first, second = explain(scaling, []).recent
+    assert first.endswith("deployed 1.4.2 in prod by ann (https://ci/7)")
+    assert second.endswith("timeout 5 s by bob")
+
+
+def test_every_action_of_a_deploy_is_told_in_words():
+    journal = Journal()
+    journal.policies(route())
+    journal.deploy("pod_started", "2", pod="web-1", address="10.0.0.1:80")
+    told = [explain(one, []).what for one in journal.deploy("finished", "2")]
+    assert told == [
+        "nothing is done",
+        "have edge serve be_web from 10.0.0.1:80",
+        "mark on main: " + told[2].removeprefix("mark on main: "),
+        "notify team: web: 2 is deployed in prod",
+        "note 1 replicas at price default in book main",
+    ]
