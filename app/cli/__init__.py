@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "resume": Entry("commands", "resume", "Let a paused service scale again."),
     "decisions": Entry("decisions", "decisions", "List decisions and refusals."),
     "explain": Entry("explain", "explain", "Say why something was decided."),
+    "timeline": Entry("timeline", "timeline", "Tell what happened to a service, in the order of time."),
     "state": Entry("state", "state", "Show what is remembered of a service."),
     "journal": Entry("journal", "journal", "Read and export the journal."),
     "replay": Entry("replay", "replay", "Decide recorded facts again and compare."),

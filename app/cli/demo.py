@@ -41,6 +41,7 @@ def demo(
 ) -> None:
     """Show the main job on real servers, in about a minute."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-demo-")))
         screen = stack.enter_context(Screen())

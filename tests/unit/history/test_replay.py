@@ -2,7 +2,7 @@ import msgspec
 
 from app.history.journal import Journal
 from app.history.replay import compare, replay, with_policies
-from app.policy.decision import Reason, encode
+from app.policy.decision import ENGINE, Reason, encode
 from app.policy.files import load
 from tests.unit.history.recorded import history, recorded, snapshot_at
 from tests.unit.policy.builders import policy
@@ -78,8 +78,8 @@ def test_decisions_outside_of_the_stretch_do_not_count():
 def test_another_engine_is_said_with_the_difference():
     journal = history()
     theirs = recorded(journal)
-    theirs[0] = theirs[0].replace(b'"engine":"0.1"', b'"engine":"0.0"')
-    assert "by engine 0.0, and this is 0.1" in compare(replayed(journal.records), theirs, ALL).difference
+    theirs[0] = theirs[0].replace(f'"engine":"{ENGINE}"'.encode(), b'"engine":"0.0"')
+    assert f"by engine 0.0, and this is {ENGINE}" in compare(replayed(journal.records), theirs, ALL).difference
 
 
 def test_other_policies_are_in_force_from_the_start_and_the_recorded_ones_never():
