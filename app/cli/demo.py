@@ -6,6 +6,7 @@ product knows that it is a demo.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def _report(run: Run, place: Path, env: dict[str, str], *, keep: bool) -> None:
         ours = {
             key: value for key, value in env.items() if key.startswith("HEADRACE_") and os.environ.get(key) != value
         }
-        (place / "env").write_text("".join(f"export {key}={value}\n" for key, value in ours.items()))
+        (place / "env").write_text("".join(f"export {key}={shlex.quote(value)}\n" for key, value in ours.items()))
         typer.echo(f"\nGo on in another terminal, after `. {place / 'env'}`:")
     else:
         typer.echo("\nGo on with `headrace demo --keep` and, in another terminal:")

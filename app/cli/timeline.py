@@ -110,5 +110,6 @@ def _head(found: Timeline) -> Iterator[str]:
 
 def _line(one: Entry) -> str:
     late = f" (arrived late, at {moment(one.arrived_ms)})" if one.arrived_ms else ""
+    again = f" (sent {one.detail['sent']} times)" if "sent" in one.detail else ""
     cause = f"  ← {one.cause}" if one.cause else ""
-    return f"{moment(one.at_ms)}  {one.kind:<8}  {one.text}{late}{f'  [{one.id}]' if one.id else ''}{cause}"
+    return f"{moment(one.at_ms)}  {one.kind:<8}  {one.text}{again}{late}{f'  [{one.id}]' if one.id else ''}{cause}"

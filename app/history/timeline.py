@@ -70,6 +70,7 @@ class Account:
         self._kept: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._replicas: list[tuple[int, int, int]] = []
+        self._events: dict[str, Entry] = {}
         self.heard = False
 
     def record(self, record: Record) -> None:
@@ -79,9 +80,9 @@ class Account:
         if isinstance(fact, facts.Samples):
             self._condensed.take(fact)
         elif isinstance(fact, facts.Deploy) and fact.service == self._service:
-            self._add(_deploy(fact), record, place)
+            self._event(_deploy(fact), fact.event_id, record, place)
         elif isinstance(fact, facts.Change) and fact.service in {self._service, "*"}:
-            self._add(_change(fact), record, place)
+            self._event(_change(fact), fact.event_id, record, place)
         elif isinstance(fact, facts.Instances) and fact.service == self._service:
             self._instances(fact)
         elif isinstance(fact, facts.PolicySet):
@@ -128,8 +129,13 @@ class Account:
         )  # fmt: skip
 
     def _instances(self, fact: facts.Instances) -> None:
-        """Replicas are told when they change."""
+        """Replicas are told when they change; what was before the stretch is where they begin."""
+        if fact.at_ms >= self._to_ms:
+            return
         last = self._replicas[-1][1:] if self._replicas else None
+        if fact.at_ms < self._from_ms:
+            self._replicas = [(self._from_ms, fact.wanted, fact.ready)]
+            return
         if last == (fact.wanted, fact.ready):
             return
         self._replicas.append((fact.at_ms, fact.wanted, fact.ready))
@@ -137,8 +143,18 @@ class Account:
             text = f"{fact.wanted} replicas wanted, {fact.ready} ready"
             self._keep(Entry(at_ms=fact.at_ms, kind="replicas", text=text))
 
+    def _event(self, entry: Entry, event_id: str, record: Record, place: str) -> None:
+        """Keep an event; one that was sent again is one entry, and says so."""
+        first = self._events.setdefault(event_id, entry) if event_id else entry
+        if first is entry:
+            self._add(entry, record, place)
+        else:
+            first.detail["sent"] = first.detail.get("sent", 1) + 1
+
     def _add(self, entry: Entry, record: Record, place: str) -> None:
-        """Keep what a fact tells; one that was sent again is one entry."""
+        """Keep what a fact tells, if it happened or arrived in the stretch."""
+        if not any(self._from_ms <= at_ms < self._to_ms for at_ms in (entry.at_ms, record.timestamp_ms)):
+            return
         entry.id = place
         if record.timestamp_ms - entry.at_ms > LATE_MS:
             entry.arrived_ms = record.timestamp_ms

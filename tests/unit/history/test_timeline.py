@@ -97,6 +97,19 @@ def test_what_arrived_late_says_when(journal):
     assert late[0].arrived_ms > late[0].at_ms
 
 
+def test_an_event_that_was_sent_again_is_one_entry_that_says_so(journal):
+    for _ in range(3):
+        journal.deploy("finished", "3", event_id="same")
+    (entry,) = [one for one in told(journal).entries if one.text == "deployed 3 in prod"]
+    assert entry.detail["sent"] == 3
+
+
+def test_the_replicas_before_the_stretch_are_where_it_begins(journal):
+    found = told(journal, stretch=(START_MS + 3000, START_MS + 60_000))
+    assert found.replicas[0] == (START_MS + 3000, 1, 1)
+    assert all(one.at_ms >= START_MS + 3000 for one in found.entries if not one.arrived_ms)
+
+
 def test_a_flood_is_cut_and_counted(journal, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     found = told(journal)
