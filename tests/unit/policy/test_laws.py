@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.policy import decision as decisions
-from app.policy.facts import Command, Record, Samples, decode, encode
+from app.policy.facts import Command, Deploy, Phase, Record, Samples, decode, encode
 from app.policy.state import empty, pack, unpack
 from app.policy.step import step
-from tasks.contract import Scale, Status
+from tasks.contract import Scale, Status, UpdateLoadBalancer
 from tests.unit.policy.builders import Journal, policy
+from tests.unit.policy.test_route import route
 
 SERVICES = ("web", "api", "db")
 
@@ -22,6 +23,16 @@ MOVES = st.one_of(
     st.tuples(st.just("instances"), st.sampled_from(SERVICES), st.integers(0, 12)),
     st.tuples(st.just("outcome"), st.integers(0, 3), st.sampled_from(list(Status))),
     st.tuples(st.just("tick"), st.floats(0.1, 30), st.floats(0, 20)),
+    st.tuples(
+        st.just("deploy"),
+        st.sampled_from(SERVICES),
+        st.sampled_from([one.value for one in Phase]),
+        st.sampled_from(["", "1", "2", "3"]),
+        st.sampled_from(["", "a", "b", "c"]),
+        st.integers(-20, 0),
+        st.integers(0, 5),
+    ),
+    st.tuples(st.just("change"), st.sampled_from([*SERVICES, "*"]), st.integers(0, 5)),
     st.tuples(st.just("command"), st.sampled_from(["pause", "resume"]), st.sampled_from([*SERVICES, "*"])),
 )
 
@@ -45,7 +56,7 @@ WALKS = st.tuples(POLICIES, st.lists(st.tuples(MOVES, st.floats(0, 5)), max_size
 def walk(policies, moves):
     """A journal from moves; outcomes answer the scalings that were decided."""
     made = Journal()
-    made.policies(policy("all", **policies))
+    made.policies(policy("all", **policies), route())
     for (kind, *args), after_s in moves:
         if kind == "samples":
             made.samples(*args[1], service=args[0], after_s=after_s)
@@ -53,6 +64,14 @@ def walk(policies, moves):
             made.instances(args[1], service=args[0], after_s=after_s)
         elif kind == "tick":
             made.tick(after_s=args[0], behind_s=args[1])
+        elif kind == "deploy":
+            service, phase, version, pod, at_s, number = args
+            address = f"10.0.0.{ord(pod)}:80" if pod and number % 2 else ""
+            made.deploy(
+                phase, version, service, after_s, at_s, f"{service}-{number}", pod=pod, address=address, environment="e"
+            )
+        elif kind == "change":
+            made.change("x", service=args[0], event_id=f"change-{args[1]}")
         elif kind == "command":
             made.command(args[0], service=args[1])
         else:
@@ -218,3 +237,36 @@ def test_the_bytes_are_the_same_in_a_process_with_another_hash_seed():
     }
     assert len(found) == 1
     assert len(found.pop()) > 1000
+
+
+@given(WALKS)
+@settings(max_examples=50, deadline=None)
+def test_an_event_is_published_once_however_often_it_comes(steps):
+    made = walk(*steps)
+    told = {(r.fact.service, r.fact.event_id) for r in made.records if isinstance(r.fact, Deploy)}
+    published = [one for one in made.decisions if one.event and one.event.what == ""]
+    assert len(published) == len(told)
+
+
+@given(WALKS)
+@settings(max_examples=50, deadline=None)
+def test_a_balancer_is_never_emptied_gets_known_addresses_alone_and_newer_wishes_later(steps):
+    made = walk(*steps)
+    known, last = set(), {}
+    for record in made.records:
+        if isinstance(record.fact, Deploy) and record.fact.address:
+            known.add((record.fact.service, record.fact.address))
+    for one in made.decisions:
+        if isinstance(one.action, UpdateLoadBalancer):
+            assert one.action.servers
+            assert {(one.service, server) for server in one.action.servers} <= known
+            assert one.action.generation > last.get(one.service, 0)
+            last[one.service] = one.action.generation
+
+
+@given(WALKS)
+@settings(max_examples=50, deadline=None)
+def test_what_is_late_is_sent_nowhere(steps):
+    made = walk(*steps)
+    late = {one.event.id for one in made.decisions if one.event and one.event.late}
+    assert not [one for one in made.decisions if one.action and one.evidence.get("event_decision") in late]

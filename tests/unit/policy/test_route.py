@@ -208,3 +208,19 @@ def test_what_is_known_of_a_deployment_survives_being_packed(journal):
     assert pack(unpack(pack(journal.state))) == pack(journal.state)
     record = journal.records[-1]
     assert step(unpack(pack(journal.state)), record)[1] == []
+
+
+def test_two_wishes_of_one_moment_have_an_order(journal):
+    first, second = (action(pod(journal, n, after_s=0), UpdateLoadBalancer) for n in (1, 2))
+    assert first.decided_at_ms == second.decided_at_ms
+    assert second.generation > first.generation
+
+
+def test_instances_that_start_and_what_is_late_are_no_evidence(journal):
+    journal.policies(route(), policy(up_for="0s"))
+    journal.instances(1)
+    journal.deploy("finished", "1.2")
+    pod(journal, 1, "1.2")
+    journal.deploy("finished", "1.1", at_s=-60)
+    (scaling,) = [one for one in journal.samples(95, after_s=20) if one.action]
+    assert [one["what"] for one in scaling.evidence["recent"]] == ["deployed 1.2 in prod"]
