@@ -198,7 +198,7 @@ def _report(run: Run, place: Path, env: dict[str, str], *, keep: bool) -> None:
     else:
         typer.echo("\nGo on with `headrace demo --keep` and, in another terminal:")
     first = next((key for key, one in run.watch.tally.actions.items() if "metrics" in one.evidence), "ID")
-    for command in ("headrace decisions", f"headrace explain {first}", "headrace replay", "headrace quarantine"):
+    for command in ("headrace timeline web", f"headrace explain {first}", "headrace replay", "headrace quarantine"):
         typer.echo(f"  {command}")
 
 
