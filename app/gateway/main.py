@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from app.gateway import pages
-from app.gateway.auth import Token
+from app.gateway.auth import Guard
 from app.gateway.board import Board
 from app.gateway.bodies import Bodies
 from app.gateway.feed import Feed
@@ -53,7 +53,7 @@ def build(settings: Settings) -> Starlette:
             Mount("/metrics", make_asgi_app()),
             *pages.routes(board),
         ],
-        middleware=[Middleware(pages.Secured), Middleware(Token, token=settings.gateway_token.get_secret_value())],
+        middleware=[Middleware(pages.Secured), Middleware(Guard, token=settings.gateway_token.get_secret_value())],
         exception_handlers={HTTPException: _refused},
         lifespan=lifespan,
     )

@@ -34,8 +34,11 @@ class Foreign:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop reading, and leave no queue behind that would fill for ever."""
         self._end.set()
         self._thread.join(10)
+        with suppress(OSError, OperationalError), Connection(self._url, connect_timeout=3) as connection:
+            connection.channel().queue_delete(QUEUE)
 
     def _queue(self) -> Queue:
         exchange = Exchange("downstream_actions", type="topic", no_declare=True)

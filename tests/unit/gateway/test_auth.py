@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.gateway.auth import Token, mistake
+from app.gateway.auth import Guard, mistake
 from app.settings import Settings
 
 
@@ -17,7 +17,8 @@ def client(token):
         return PlainTextResponse("here")
 
     routes = [Route(path, answer) for path in ("/", "/api/board", "/webhooks/github", "/livez")]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Token, token=token)]))
+    base = "http://127.0.0.1:8650"
+    return TestClient(base_url=base, app=Starlette(routes=routes, middleware=[Middleware(Guard, token=token)]))
 
 
 def test_without_a_token_everybody_on_this_machine_may():
@@ -59,3 +60,22 @@ def test_the_gateway_is_not_opened_to_others_without_a_token(host, token, may):
     said = mistake(Settings(gateway_host=host, gateway_token=SecretStr(token)))
     assert (said == "") == may
     assert may or "HEADRACE_GATEWAY_TOKEN" in said
+
+
+@pytest.mark.parametrize("host", ["localhost:8650", "127.0.0.1", "[::1]:8650"])
+def test_a_request_that_names_this_machine_passes_without_a_token(host):
+    assert client("").get("/", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example.org", "evil.example.org:8650", "127.0.0.1.evil.org", "", "["])
+def test_a_page_that_was_rebound_to_this_machine_learns_nothing(host):
+    assert client("").get("/api/board", headers={"Host": host}).status_code == 403
+    assert client("t").get("/api/board", headers={"Host": host}, auth=("a", "t")).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "t"])
+@pytest.mark.parametrize("origin", ["https://evil.example.org", "null", "http://127.0.0.1:9"])
+def test_what_another_sites_page_has_a_browser_send_is_refused(token, origin):
+    assert client(token).get("/", headers={"Origin": origin}, auth=("a", "t")).status_code == 403
+    own = client(token).get("/", headers={"Origin": "http://127.0.0.1:8650"}, auth=("a", "t"))
+    assert own.status_code == 200
