@@ -1,6 +1,7 @@
 """`headrace timeline`: what happened to a service, in the order of time, each thing with its cause."""
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from app.cli.errors import Failure
 from app.cli.printing import console, remark
 from app.cli.reading import journal_file
 from app.cli.times import HELP, at_ms, now_ms
-from app.history import recorded
+from app.history import about
+from app.history.entries import Entry, Timeline, remarks
 from app.history.explain import moment
+from app.history.journal import partitions_of
 from app.history.replay import replay
-from app.history.timeline import Entry, Timeline, account
+from app.history.timeline import account
 from app.policy.decision import Decision
-from app.policy.facts import Record, Reported
+from app.policy.facts import Record, Reported, partition_of
 from app.settings import settings
 from tasks.contract import Outcome
 
@@ -50,10 +53,12 @@ def timeline(
         raise typer.BadParameter(f"--from {from_} is not before --to {to}")
     if out is not None and out.exists() and not force:
         raise Failure(f"{out} is there already; write over it with --force")
-    found, heard = account(service, stretch, *(_from_file(journal) if journal else _from_kafka(service, stretch)))
+    found, heard = account(
+        service, stretch, *(_from_file(journal, service) if journal else _from_kafka(service, stretch))
+    )
     if not heard:
         where = f"between {moment(stretch[0])} and {moment(stretch[1])} UTC"
-        raise Failure(f"nothing is known of a service {service!r} {where}; `headrace decisions` names some that are")
+        raise Failure(f"nothing is known of a service {service!r} {where}; {_instead(service, journal)}")
     text = _written(found, form)
     if out is None:
         if form is Form.TEXT:
@@ -68,21 +73,31 @@ def timeline(
 Parts = tuple[Iterable[Record], Iterable[Decision], Iterable[Outcome]]
 
 
+def _instead(service: str, journal: Path | None) -> str:
+    """What to ask instead."""
+    like = [] if journal else get_close_matches(service, about.services(settings()))
+    if service in like:
+        return "the newest decisions have it: ask for another stretch"
+    return f"is it {' or '.join(like)}?" if like else "`headrace decisions` names some that are known"
+
+
 def _from_kafka(service: str, stretch: tuple[int, int]) -> Parts:
     config = settings()
     return (
-        recorded.facts_of(config, service, *stretch),
-        recorded.decisions_of(config, service, *stretch),
-        recorded.outcomes_of(config, service, *stretch),
+        about.facts_of(config, service, *stretch),
+        about.decisions_of(config, service, *stretch),
+        about.outcomes_of(config, service, *stretch),
     )
 
 
-def _from_file(file: Path) -> Parts:
+def _from_file(file: Path, service: str) -> Parts:
     """The same from an exported journal: decisions are made again, outcomes are those that came back."""
     found = journal_file(file)
-    records = list(found.records)
+    partition = partition_of(service, partitions_of(found))
+    records = [one for one in found.records if one.partition == partition]
+    states = {number: state for number, state in found.starting().items() if number == partition}
     outcomes: Iterator[Outcome] = (one.fact.outcome for one in records if isinstance(one.fact, Reported))
-    return records, replay(records, found.starting()), outcomes
+    return records, replay(records, states), outcomes
 
 
 def _written(found: Timeline, form: Form) -> str:
@@ -104,8 +119,7 @@ def _print(found: Timeline) -> None:
 
 def _head(found: Timeline) -> Iterator[str]:
     yield f"{found.service}, {moment(found.from_ms)} to {moment(found.to_ms)} UTC, {found.samples} samples"
-    for kind, count in found.left_out.items():
-        yield f"{count} more of kind {kind} are left out; ask for a shorter stretch to see them"
+    yield from remarks(found)
 
 
 def _line(one: Entry) -> str:

@@ -13,7 +13,7 @@ from typing import IO
 
 import msgspec
 
-from app.policy.facts import Fact, Record
+from app.policy.facts import Fact, Genesis, Record
 from app.policy.state import State, unpack
 
 
@@ -111,6 +111,16 @@ def ordered(records: Iterable[Record], states: dict[int, State]) -> Iterator[Rec
             )
         expected[partition] = next_offset + 1
         yield record
+
+
+def partitions_of(journal: Journal) -> int:
+    """How many partitions the whole journal has, as its snapshots or first records say; HistoryError if none does."""
+    for state in journal.starting().values():
+        return state.partitions
+    for record in journal.records:
+        if isinstance(record.fact, Genesis):
+            return record.fact.partitions
+    raise HistoryError("the journal has neither a snapshot nor its first records; export it from earlier on")
 
 
 def _parsed(line: bytes, where: str) -> _Line:

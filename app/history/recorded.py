@@ -11,8 +11,7 @@ import msgspec
 
 from app.history.journal import HistoryError, Journal
 from app.history.replay import identity
-from app.policy.decision import Decision, place_of
-from app.policy.decision import decode as decode_decision
+from app.policy.decision import place_of
 from app.policy.facts import Fact, PolicyDocument, Record, decode, partition_of
 from app.policy.state import State, unpack
 from app.settings import Settings
@@ -57,8 +56,8 @@ def stretch(settings: Settings, from_ms: int | None, to_ms: int | None) -> Stret
                 "is kept; ask for a later --from, or for none to begin as early as can be"
             )
     asked = {p: (max(first[p], start[p]), max(first[p], start[p], end[p])) for p in first}
-    records = _records(settings, start, {p: end for p, (_, end) in asked.items()})
-    return Stretch(asked, Journal(snapshots, records), from_ms or 0)
+    facts = records(settings, start, {p: end for p, (_, end) in asked.items()})
+    return Stretch(asked, Journal(snapshots, facts), from_ms or 0)
 
 
 def decided(settings: Settings, asked: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
@@ -111,43 +110,6 @@ def outcomes(settings: Settings, service: str, wanted: Callable[[Outcome], bool]
             if wanted(outcome):
                 found.append(outcome)
     return found
-
-
-def facts_of(settings: Settings, service: str, from_ms: int, to_ms: int) -> Iterator[Record]:
-    """The journal between two moments, of the one partition that has a service."""
-    partition = partition_of(service, client.partitions_of(settings, JOURNAL))
-    yield from _records(settings, *_between(settings, JOURNAL, from_ms, to_ms, only=partition))
-
-
-def decisions_of(settings: Settings, service: str, from_ms: int, to_ms: int) -> Iterator[Decision]:
-    """Decisions about a service between two moments, each once, in their order."""
-    seen: set[str] = set()
-    for message in client.read_topic(settings, DECISIONS, *_between(settings, DECISIONS, from_ms, to_ms)):
-        if message.key == service.encode() and message.value:
-            found = decode_decision(message.value)
-            if found.id not in seen:
-                seen.add(found.id)
-                yield found
-
-
-def outcomes_of(settings: Settings, service: str, from_ms: int, to_ms: int) -> Iterator[Outcome]:
-    """Outcomes of a service's actions between two moments, the first of each; kept a year, longer than the journal."""
-    seen: set[str] = set()
-    for message in client.read_topic(settings, OUTCOMES, *_between(settings, OUTCOMES, from_ms, to_ms)):
-        if message.key == service.encode() and message.value:
-            outcome = msgspec.json.decode(message.value, type=Outcome)
-            if outcome.id not in seen:
-                seen.add(outcome.id)
-                yield outcome
-
-
-def _between(
-    settings: Settings, topic: str, from_ms: int, to_ms: int, *, only: int | None = None
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Offsets of a topic between two moments, with room for clocks that differ; of all partitions, or one."""
-    start = client.offsets_at(settings, topic, from_ms - SKEW_MS)
-    end = client.offsets_at(settings, topic, to_ms + SKEW_MS)
-    return {p: offset for p, offset in start.items() if only in {None, p}}, end
 
 
 class PolicyRecord(msgspec.Struct, tag="policy_set", tag_field="kind"):
@@ -210,7 +172,8 @@ def _next_offset(raw: bytes) -> int:
     return _position(raw).next_offset
 
 
-def _records(settings: Settings, start: dict[int, int], end: dict[int, int]) -> Iterator[Record]:
+def records(settings: Settings, start: dict[int, int], end: dict[int, int]) -> Iterator[Record]:
+    """The journal from `start` to `end` (partition → offset); HistoryError at a fact of another version."""
     for message in client.read_topic(settings, JOURNAL, start, end):
         yield Record(message.partition, message.offset, message.timestamp_ms, _fact(message))
 

@@ -74,8 +74,15 @@ def test_the_same_from_an_exported_journal_without_a_server(product, tmp_path):
     told = product.headrace("timeline", "web", "--journal", str(file)).stdout
     assert "deployed 2 by ann" in told
     assert re.search(r"outcome .*scale done", told)
+    assert told.count("put policies in force") == 1, "every partition has them"
+    assert re.search(r"new kernel \(to every service\)  \[", told), "it was sent once"
 
 
 def test_a_service_that_is_not_known_and_times_in_the_wrong_order_are_said(product):
     assert "nothing is known of a service 'nobody'" in product.headrace("timeline", "nobody", code=1).stderr
+    assert "is it web?" in product.headrace("timeline", "wbe", code=1).stderr
+    assert (
+        "ask for another stretch"
+        in product.headrace("timeline", "web", "--to", "2020-01-02", "--from", "2020-01-01", code=1).stderr
+    )
     assert "not before" in product.headrace("timeline", "web", "--from", "now", "--to", "-1h", code=2).stderr
