@@ -15,6 +15,9 @@ from app.policy.decision import SENTENCES, Decision, Reason, place_of
 from app.policy.route import TYPES
 from tasks.contract import Event, Outcome
 
+SHORT: Final = 80
+"""Most characters of an action or a cause in a line."""
+
 _PHASES: Final = {
     facts.Phase.STARTED: "deploy started", facts.Phase.FINISHED: "deployed", facts.Phase.FAILED: "deploy failed",
     facts.Phase.ROLLED_BACK: "rolled back", facts.Phase.POD_STARTED: "instance started",
@@ -49,8 +52,9 @@ class LeftOut(msgspec.Struct):
 class Timeline(msgspec.Struct, kw_only=True):
     """The account of a stretch. `metrics` are (time, mean, least, most, instances) a bucket of `bucket_ms`.
 
-    `replicas` are steps of (time, wanted, ready). `journal_from_ms` is where the journal begins to
-    tell: `from_ms`, or later where it is not kept that long or was not written.
+    `replicas` are steps of (time, wanted, ready), the last of each 5000th of the stretch.
+    `journal_from_ms` is where the journal begins to tell: `from_ms`, or later where it is not kept
+    that long or was not written.
     """
 
     service: str
@@ -82,6 +86,11 @@ def remarks(found: Timeline) -> list[str]:
 def line(text: str) -> str:
     """A text in one line of printable characters; any other is a space."""
     return "".join(one if one.isprintable() else " " for one in text)
+
+
+def short(text: str) -> str:
+    """The start of a text that goes on for longer than others care to read."""
+    return text.rstrip(".") if len(text) <= SHORT else f"{text[:SHORT].rstrip()}…"
 
 
 def of_deploy(fact: facts.Deploy) -> Entry:
@@ -133,10 +142,16 @@ def of_decision(decision: Decision) -> Entry:
             f"{one['name']} {one['value']:.4g}, target {one['target']:g}" for one in metrics_of(decision)
         )
         shadow = " (on trial: not done)" if decision.shadow else ""
-        kind, text = "action", f"{what(decision.action)}: {sentence}{f' ({measured})' if measured else ''}{shadow}"
+        kind, text = (
+            "action",
+            f"{short(what(decision.action))}: {sentence}{f' ({measured})' if measured else ''}{shadow}",
+        )
     return Entry(
         at_ms=decision.at_ms, kind=kind, text=text, id=decision.id, cause=_cause(decision),
-        detail={"policy": decision.policy, "reason": decision.reason.value, "evidence": evidence},
+        detail={
+            "policy": decision.policy, "reason": decision.reason.value, "evidence": evidence,
+            "action": msgspec.to_builtins(decision.action),
+        },
     )  # fmt: skip
 
 
@@ -156,9 +171,8 @@ def _cause(decision: Decision) -> str:
     evidence = decision.evidence
     if decision.reason is Reason.TOLD and evidence.get("decision"):
         return str(evidence["decision"])
-    event = evidence.get("event_decision") or evidence.get("first")
-    if event:
-        _, partition, offset, _ = place_of(str(event))
+    if evidence.get("first"):
+        _, partition, offset, _ = place_of(str(evidence["first"]))
         return f"{partition}/{offset}"
     return str(evidence.get("fact", ""))
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from app.history.entries import Entry, Timeline, line, remarks
+from app.history.entries import Entry, Timeline, line, remarks, short
 from app.history.explain import metric_line, moment
 
 WIDTH: Final = 960.0
@@ -55,7 +55,7 @@ def html(timeline: Timeline, asked_ms: int) -> str:
         for one in timeline.entries
         if one.kind in _MARKED and not one.text.startswith(_QUIET)
     ]
-    texts = {one.id: one.text for one in timeline.entries if one.id}
+    texts = {one.id: short(one.text) for one in timeline.entries if one.id}
     return environment.get_template("timeline.html").render(
         timeline=timeline,
         remarks=remarks(timeline),

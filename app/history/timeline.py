@@ -113,13 +113,16 @@ class Account:
         last = self._replicas[-1] if self._replicas else self._before
         if not self._from_ms <= fact.at_ms < self._to_ms or (last is not None and last[1:] == step[1:]):
             return
-        if len(self._replicas) >= MOST:
-            self._leave_out("replica steps", fact.at_ms)
-            return
+        if self._replicas and self._step_of(self._replicas[-1][0]) == self._step_of(fact.at_ms):
+            self._replicas.pop()
         self._replicas.append(step)
         if last is None or last[1] != fact.wanted:
             text = f"{fact.wanted} replicas wanted, {fact.ready} ready"
             self._keep(Entry(at_ms=fact.at_ms, kind="replicas", text=text))
+
+    def _step_of(self, at_ms: int) -> int:
+        """Which part of the stretch: of the steps in one, the last is kept, so that there are at most `MOST`."""
+        return (at_ms - self._from_ms) * MOST // (self._to_ms - self._from_ms)
 
     def _event(self, entry: Entry, event_id: str, record: Record) -> None:
         """Keep an event; one that was sent again is one entry, and says so."""
