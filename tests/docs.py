@@ -26,11 +26,16 @@ NOTICE = "<!-- Written by `make docs` from the code: change the code, not this p
 LIMITS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 ABOUT = {
     "Scale": (
-        "How many replicas a service has, in the words of the HorizontalPodAutoscaler. For each metric the wish is "
-        "`replicas * (average of the series / target)`, rounded up; within the tolerance it is no change. Then come "
-        "the stages, each of which can only weaken it: the hold (`for`), the stabilization windows, the limits. "
-        "`headrace explain ID` shows the number after each. Durations are written `30s`, `5m` or `1h30m`; quantities "
-        "`100`, `250m` or `1.5k`."
+        "How many replicas a service has, in the words, with the arithmetic and in the order of Kubernetes' "
+        "HorizontalPodAutoscaler: each metric asks for `replicas * (what it is / what it should be)`, rounded up, and "
+        "the largest counts; within the tolerance it is no change. Then come the stages, each of which can only weaken "
+        "it: the hold (`for`), the stabilization windows, and how fast and how far may be scaled. `headrace explain "
+        "ID` shows the number after each. A sample of a Resource is a percentage where nobody says what an instance "
+        "requests. Durations are written `30s`, `5m` or `1h30m`; quantities `100`, `250m` or `1.5k`."
+    ),
+    "HorizontalPodAutoscaler": (
+        "A document of `autoscaling/v2` as it is. The workload's name is the service; it is looked at every 15 s and "
+        "decides exactly as Kubernetes' own controller does on the same numbers, reasons of the conditions included."
     ),
     "Route": (
         "Which deploys and changes go to which downstream service. Every event is published on RabbitMQ with what is "

@@ -19,6 +19,13 @@ from app.policy.decision import Decision, encode, place_of
 from app.settings import settings
 
 
+class Actuator(StrEnum):
+    """What becomes of the scalings that a replay decides."""
+
+    NONE = "none"
+    INSTANT = "instant"
+
+
 class Form(StrEnum):
     """What a replay prints."""
 
@@ -34,15 +41,21 @@ def replay(
         None, help="Recorded decisions to compare with, as `headrace decisions -o json` prints them."
     ),
     policies: Path | None = typer.Option(None, help="Decide under these policies instead; nothing is compared then."),
+    actuator: Actuator = typer.Option(
+        Actuator.NONE, help="none: what the records say became of it. instant: each scaling is done at once."
+    ),
     output: Form = typer.Option(Form.SUMMARY, "-o", "--output", help="jsonl prints the decisions, one a line."),
 ) -> None:
     """Decide the recorded facts again: the same decisions, or the first difference (exit code 1)."""
     start, end = optional_ms(from_), optional_ms(to)
     found = stretch_of(journal_file(journal), start, end) if journal else journal_topic(start, end)
+    instant = actuator is Actuator.INSTANT
     if policies is not None:
         states = found.journal.starting()
         changed = with_policies(found.journal.records, states, policy.load([policies]))
-        _alone(found, replayed(changed, states), output)
+        _alone(found, replayed(changed, states, instant=instant), output)
+    elif instant:
+        _alone(found, replayed(found.journal.records, found.journal.starting(), instant=True), output)
     elif decisions is not None:
         with decisions.open("rb") as lines:
             _against(found, [line.rstrip(b"\n") for line in lines if line.strip()], found.asked, output)

@@ -61,7 +61,10 @@ class Service:
         if fact.at_ms < self._reported_ms:
             return
         self._reported_ms = fact.at_ms
-        wanted = fact.wanted if self._wanted is None or fact.at_ms >= self._scaled_ms else self._wanted
+        told = fact.wanted is not None and (self._wanted is None or fact.at_ms >= self._scaled_ms)
+        wanted = fact.wanted if told else self._wanted
+        if wanted is None:
+            return
         self._set(wanted, fact.ready, fact.at_ms, number)
 
     def outcome(self, outcome: Outcome, number: int) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.policy.decision import Decision, Reason
 from app.policy.facts import PolicyDocument
 from app.policy.files import compiled
-from app.policy.model import ScaleSpec
+from app.policy.model_scale import ScaleSpec
 
 Answer = Callable[[Decision, ScaleSpec | None], list[str]]
 
@@ -73,10 +73,19 @@ def _stabilized(decision: Decision, spec: ScaleSpec | None) -> list[str]:
 def _limit(field: str, side: str) -> Answer:
     def answer(decision: Decision, spec: ScaleSpec | None) -> list[str]:
         limit = f" (it is {getattr(spec, field)})" if spec else ""
-        wish = decision.evidence.get("stabilized", decision.evidence.get("clamped"))
+        wish = decision.evidence.get("stabilized", decision.evidence.get("limited"))
         return [f"{field} would have to be {side}{limit}; {wish} replicas are asked for"]
 
     return answer
+
+
+def _rate(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    wish = decision.evidence.get("stabilized")
+    return [f"`behavior` would have to allow it: {wish} replicas are asked for, and its periods are used up"]
+
+
+def _zero(_: Decision, __: ScaleSpec | None) -> list[str]:
+    return ["somebody has to set the replicas above 0; only what was put to 0 here is woken here"]
 
 
 def _pending(decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -150,6 +159,8 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.AT_MAXIMUM: _limit("maxReplicas", "higher"),
     Reason.AT_MINIMUM: _limit("minReplicas", "lower"),
     Reason.SCALE_PENDING: _pending,
+    Reason.RATE_LIMITED: _rate,
+    Reason.LEFT_AT_ZERO: _zero,
     Reason.BACKING_OFF: _pending,
     Reason.OUTVOTED: _outvoted,
     Reason.COUNTING: _counting,

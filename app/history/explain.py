@@ -14,10 +14,12 @@ from app.policy.decision import SENTENCES, Decision
 from app.policy.facts import PolicyDocument
 from tasks.contract import Action, Annotate, Build, Notify, RecordCost, Scale, UpdateLoadBalancer
 
-STAGES: Final = ("current", "wanted", "held", "stabilized", "clamped")
+STAGES: Final = ("current", "wanted", "held", "stabilized", "limited")
 """The stages of a scaling in their order, as they are named in the evidence."""
 
-_PLACES: Final = frozenset({*STAGES, "metrics", "source", "fact", "sample_at_ms", "at_ms", "recent"})
+_PLACES: Final = frozenset(
+    {*STAGES, "metrics", "source", "fact", "sample_at_ms", "at_ms", "recent", "conditions", "failed"}
+)
 
 
 @dataclass(frozen=True)

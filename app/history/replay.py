@@ -14,21 +14,39 @@ from app.history.journal import HistoryError, ordered
 from app.policy.decision import ENGINE, Decision, encode, place_of
 from app.policy.facts import PolicyDocument, PolicySet, Record, Source, Tick
 from app.policy.files import fingerprint
-from app.policy.fold import fold_policies
+from app.policy.fold import fold_outcome, fold_policies
 from app.policy.state import State, empty
 from app.policy.step import step
+from tasks.contract import Kind, Outcome, Scale, Status
 
 
-def replay(records: Iterable[Record], states: dict[int, State]) -> Iterator[Decision]:
+def replay(records: Iterable[Record], states: dict[int, State], *, instant: bool = False) -> Iterator[Decision]:
     """What the engine decides about these records; each partition in its order.
 
     `states` are where the partitions start, by partition; one without starts at its beginning.
-    They are taken over and advanced. Raises HistoryError where records are missing.
+    They are taken over and advanced. `instant`: each scaling that is decided is done at once, whatever
+    the records say became of it. Raises HistoryError where records are missing.
     """
     for record in ordered(records, states):
         state = states.setdefault(record.partition, empty(record.partition))
         states[record.partition], decided = step(state, record)
+        if instant:
+            _done(states[record.partition], decided)
         yield from decided
+
+
+def _done(state: State, decided: Iterable[Decision]) -> None:
+    """Have each scaling done, and known, at the moment it was decided."""
+    for one in decided:
+        if isinstance(one.action, Scale) and not one.shadow:
+            scale = one.action
+            fold_outcome(
+                state,
+                Outcome(
+                    id=scale.id, action=Kind.SCALE, service=scale.service, status=Status.DONE,
+                    set=scale.to_replicas, generation=scale.generation, ended_at_ms=state.now_ms,
+                ),
+            )  # fmt: skip
 
 
 def with_policies(

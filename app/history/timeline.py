@@ -107,6 +107,8 @@ class Account:
 
     def _instances(self, fact: facts.Instances) -> None:
         """Replicas are told when they change; the newest from before the stretch is where they begin."""
+        if fact.wanted is None:
+            return
         step = (fact.at_ms, fact.wanted, fact.ready)
         if fact.at_ms < self._from_ms:
             self._before = max(step, self._before or step)

@@ -11,7 +11,7 @@ import msgspec
 
 from tasks.contract import Action, Event
 
-ENGINE: Final = "0.2"
+ENGINE: Final = "0.3"
 """Version of the decision engine. "Byte for byte" holds within one."""
 
 
@@ -29,6 +29,8 @@ class Reason(StrEnum):
     AT_MAXIMUM = "AT_MAXIMUM"
     AT_MINIMUM = "AT_MINIMUM"
     SCALE_PENDING = "SCALE_PENDING"
+    RATE_LIMITED = "RATE_LIMITED"
+    LEFT_AT_ZERO = "LEFT_AT_ZERO"
     BACKING_OFF = "BACKING_OFF"
     OUTVOTED = "OUTVOTED"
     COUNTING = "COUNTING"
@@ -56,6 +58,8 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.AT_MAXIMUM: "the service is at the policy's maximum already",
     Reason.AT_MINIMUM: "the service is at the policy's minimum already",
     Reason.SCALE_PENDING: "a scale in this direction is under way and its outcome is not known yet",
+    Reason.RATE_LIMITED: "the behavior allows no more change within its periods",
+    Reason.LEFT_AT_ZERO: "the service is at 0 replicas and was not put there by this policy, so it is left alone",
     Reason.BACKING_OFF: "the last scale in this direction failed a moment ago, and the next try waits",
     Reason.OUTVOTED: "another policy for this service wants more replicas",
     Reason.COUNTING: "nobody says how many replicas there are, so those that report are being counted",
@@ -79,7 +83,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     `id` is `<journal id>-<partition>-<offset>-<n>`: the address of the fact that caused it and
     a counter within it. `at_ms` is the journal's time. `evidence` has the values used, with the
     journal position and the source position of the sample that tipped it; for scaling also the
-    replicas after each stage (`wanted`, `stabilized`, `clamped`).
+    replicas after each stage (`wanted`, `held`, `stabilized`, `limited`), and Kubernetes' conditions.
     `sample_at_ms` in it is the own time of the newest sample used: reaction times start there.
     """
 

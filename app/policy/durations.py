@@ -1,6 +1,7 @@
 """Durations and quantities as people write them: `30s`, `5m`, `1h30m`; `100`, `250m`, `1.5k`."""
 
 import re
+from math import ceil
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -26,6 +27,11 @@ def quantity(text: object) -> float:
     if match is None:
         raise ValueError(f"{text!r} is no quantity; write it like 100, 250m or 1.5k")
     return float(match[1]) * _SUFFIXES[match[2] or ""]
+
+
+def milli(number: float) -> int:
+    """A number in whole milli-units, rounded up as Kubernetes does, but for what float64 cannot hold exactly."""
+    return ceil(round(number * 1000, 6))
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), WithJsonSchema({"type": "string", "format": "duration"})]

@@ -7,7 +7,7 @@ What a policy wants is `app.policy.look`'s; what becomes of it `app.policy.settl
 from app.policy.decision import Reason
 from app.policy.fold import policies_for
 from app.policy.look import look_at
-from app.policy.model import ScalePolicy
+from app.policy.model_scale import ScalePolicy
 from app.policy.settle import settle
 from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
 from app.policy.writer import Writer
@@ -46,8 +46,11 @@ def _forgotten_ms(service: Service) -> int:
 
 
 def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
-    memory = service.memories.setdefault(policy.metadata.name, Memory())
-    return memory.looked_at_ms < 0 or now_ms - memory.looked_at_ms >= round(policy.spec.every_s * 1000)
+    """Whether a policy is looked at; for the first time not at once, so that what belongs together can arrive."""
+    name = policy.metadata.name
+    if name not in service.memories:
+        service.memories[name] = Memory(known_ms=now_ms, looked_at_ms=now_ms)
+    return now_ms - service.memories[name].looked_at_ms >= round(policy.spec.every_s * 1000)
 
 
 def _forget_stale(state: State, service: Service, policies: list[ScalePolicy]) -> None:

@@ -107,19 +107,35 @@ class Change(msgspec.Struct, frozen=True, tag="change", tag_field="kind"):
     environment: str = ""
 
 
+class InstanceSeen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One instance, in Kubernetes' words: phase, start, readiness with its last change, requests in milli-units."""
+
+    name: str
+    phase: str = "Running"
+    started_ms: int | None = None
+    ready: bool | None = True
+    since_ms: int = 0
+    deleted: bool = False
+    requests: dict[str, int] = {}
+
+
 class Instances(msgspec.Struct, frozen=True, tag="instances", tag_field="kind"):
     """What an observer, or the fleet itself, says of a service's instances.
 
-    `wanted` is the asked-for count, `ready` those that serve. `generation` is the newest scaling
-    that the observer saw applied: what is older than the newest seen is not believed.
+    `wanted` is the asked-for count (None: this observer does not know it), `ready` those that serve,
+    `running` those there are (None: as many as wanted). `generation` is the newest scaling that the
+    observer saw applied: what is older than the newest seen is not believed. `instances` are one by
+    one; None: nobody says.
     """
 
     source: Source
     service: str
     at_ms: int
-    wanted: int
+    wanted: int | None
     ready: int
     generation: int = 0
+    running: int | None = None
+    instances: list[InstanceSeen] | None = None
 
 
 class Reported(msgspec.Struct, frozen=True, tag="outcome", tag_field="kind"):

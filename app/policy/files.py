@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from app.policy.facts import PolicyDocument
 from app.policy.kinds import KINDS, Policy
+from app.policy.model_scale import AutoscalerPolicy
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ def compiled(document: PolicyDocument) -> Policy:
     """The policy in a document, made once for each fingerprint."""
     policy = _compiled.get(document.fingerprint)
     if policy is None:
-        policy = _compiled[document.fingerprint] = _model(document.document).model_validate(document.document)
+        made = _model(document.document).model_validate(document.document)
+        policy = made.as_scale() if isinstance(made, AutoscalerPolicy) else made
+        _compiled[document.fingerprint] = policy
     return policy
 
 
 _compiled: dict[str, Policy] = {}
 
 
-def _model(plain: Mapping[str, Any]) -> type[Policy]:
+def _model(plain: Mapping[str, Any]) -> type[Policy] | type[AutoscalerPolicy]:
     return KINDS.get(str(plain.get("kind")), KINDS["Scale"])
 
 

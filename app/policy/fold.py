@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from app.policy import facts
 from app.policy.files import compiled
-from app.policy.model import ScalePolicy
+from app.policy.model_scale import ScalePolicy
 from app.policy.state import RETRY_MS, SERIES_LIMIT, Observed, Pause, Pending, Series, Service, State
 from tasks.contract import Kind, Outcome, Status
 
@@ -98,8 +98,13 @@ def fold_instances(state: State, seen: facts.Instances) -> None:
     service = state.services.setdefault(seen.service, Service())
     service.heard_ms = state.now_ms
     known = service.observed
-    if known is None or (seen.generation, seen.at_ms) >= (known.generation, known.at_ms):
-        service.observed = Observed(seen.wanted, seen.at_ms, seen.generation)
+    running = -1 if seen.running is None else seen.running
+    if seen.wanted is None:
+        # this observer knows the instances alone: how many are wanted, others have to say
+        if known is not None and seen.at_ms >= known.at_ms:
+            service.observed = Observed(known.replicas, seen.at_ms, known.generation, running, seen.instances)
+    elif known is None or (seen.generation, seen.at_ms) >= (known.generation, known.at_ms):
+        service.observed = Observed(seen.wanted, seen.at_ms, seen.generation, running, seen.instances)
 
 
 def fold_outcome(state: State, outcome: Outcome) -> bool:
@@ -112,7 +117,8 @@ def fold_outcome(state: State, outcome: Outcome) -> bool:
     applied = outcome.status in {Status.DONE, Status.SKIPPED} and outcome.set is not None
     if applied and (known is None or outcome.generation >= known.generation):
         assert outcome.set is not None
-        service.observed = Observed(outcome.set, outcome.ended_at_ms, outcome.generation)
+        seen = known.instances if known is not None else None
+        service.observed = Observed(outcome.set, outcome.ended_at_ms, outcome.generation, instances=seen)
     pending = service.pending
     if pending is not None and pending.id == outcome.id:
         failed = outcome.status in {Status.FAILED, Status.DEAD}

@@ -7,10 +7,12 @@ policy (a pause, a pending scaling, another policy) is `app.policy.settle`'s.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.policy.autoscale import begin, left_alone, limited, stabilized
 from app.policy.decision import Reason
-from app.policy.model import ScalePolicy
+from app.policy.measure import FAILED, Wish, wish_of
+from app.policy.model_scale import ScalePolicy, ScaleSpec
 from app.policy.recent import recent
-from app.policy.scale import Wish, clamped, held, stabilized, wish_of
+from app.policy.replicas import NoMetricError
 from app.policy.state import Memory, Service, State
 
 COUNT_MS: Final = 10_000
@@ -29,31 +31,40 @@ class Look:
     evidence: dict[str, Any]
 
     @property
+    def said(self) -> str:
+        """What is compared with what was said last: a refusal is written when any of it changes."""
+        past = self.memory.past.conditions
+        return f"{self.reason.value}|{past.able}|{past.active}|{past.limited}|{past.zero}"
+
+    def conclude(self) -> None:
+        """Put the conditions, as they stand now, into the evidence."""
+        past = self.memory.past.conditions
+        named = {"AbleToScale": past.able, "ScalingActive": past.active, "ScalingLimited": past.limited}
+        named["ScaledToZero"] = past.zero
+        self.evidence["conditions"] = {name: reason for name, reason in named.items() if reason}
+
+    @property
     def shadow(self) -> bool:
         """Whether the policy is on trial."""
         return self.policy.spec.mode == "shadow"
 
 
 def look_at(state: State, service: Service, policy: ScalePolicy) -> Look:
-    """Ask one policy: metrics → wanted → held → stabilized → clamped, each kept as evidence."""
-    spec, memory, current = policy.spec, service.memories[policy.metadata.name], replicas_of(service)
+    """Ask one policy: metrics → wanted → held → stabilized → limited, each kept as evidence."""
+    memory, current = service.memories[policy.metadata.name], replicas_of(service)
     memory.looked_at_ms = state.now_ms
-    if memory.first_looked_ms < 0:
-        memory.first_looked_ms = state.now_ms
     evidence: dict[str, Any] = {"current": current, "source": service.source}
     if happened := recent(state, service):
         evidence["recent"] = happened
     look = Look(policy, memory, current, current, Reason.WITHIN_TOLERANCE, evidence)
-    if service.observed is None and state.now_ms - memory.first_looked_ms < COUNT_MS:
+    if service.observed is None and state.now_ms - memory.known_ms < COUNT_MS:
         look.reason = Reason.COUNTING
-    elif current == 0:
-        # nothing is known of it, or somebody put it to zero: either way it is left alone
+    elif service.observed is None and current == 0:
         look.reason = Reason.NO_DATA
-    elif not spec.minReplicas <= current <= spec.maxReplicas:
-        look.wanted = evidence["clamped"] = clamped(spec, current)
-        look.reason = Reason.BELOW_MINIMUM if current < spec.minReplicas else Reason.ABOVE_MAXIMUM
     else:
-        _measure(look, state, service)
+        begin(memory.past, current, state.now_ms)
+        _autoscale(look, state, service)
+        look.conclude()
     return look
 
 
@@ -64,39 +75,78 @@ def replicas_of(service: Service) -> int:
     return len({key.partition("\x1f")[2] for key in service.series})
 
 
+def _autoscale(look: Look, state: State, service: Service) -> None:
+    """What is there is left alone, brought within the limits, or measured."""
+    spec, memory, current = look.policy.spec, look.memory, look.current
+    if left_alone(memory.past, spec.limits, current):
+        memory.past.conditions.active = "ScalingDisabled"
+        look.reason = Reason.LEFT_AT_ZERO
+    elif current > spec.maxReplicas:
+        look.wanted, look.reason = spec.maxReplicas, Reason.ABOVE_MAXIMUM
+    elif current < spec.minReplicas:
+        look.wanted, look.reason = spec.minReplicas, Reason.BELOW_MINIMUM
+    else:
+        _measure(look, state, service)
+        return
+    look.evidence["limited"] = look.wanted
+
+
 def _measure(look: Look, state: State, service: Service) -> None:
     """Ask the metrics. One that fails forbids a scale-down, and all of them any change."""
-    spec, current = look.policy.spec, look.current
-    fresh_from = state.read_until_ms - round(spec.stale_s * 1000)
+    spec, current, conditions = look.policy.spec, look.current, look.memory.past.conditions
     wishes: list[Wish] = []
-    newest = 0
+    failed: list[str] = []
+    newest_ms = 0
     for metric in spec.metrics:
-        series = [one for one in service.series.values() if one.name == metric.name and one.at_ms > fresh_from]
-        wish = wish_of(metric, series, current, spec.tolerance)
-        if wish is not None:
-            wishes.append(wish)
-            newest = max(newest, *(one.at_ms for one in series))
-    look.evidence |= {"metrics": [wish._asdict() for wish in wishes], "sample_at_ms": newest}
+        try:
+            wish, at_ms = wish_of(state, service, spec, metric, current)
+        except NoMetricError as why:
+            failed.append(f"{metric.name}: {why}")
+            conditions.active = conditions.active if len(failed) > 1 else FAILED[metric.type]
+            continue
+        wishes.append(wish)
+        newest_ms = max(newest_ms, at_ms)
+    look.evidence |= {"metrics": [wish._asdict() for wish in wishes], "sample_at_ms": newest_ms}
+    if failed:
+        look.evidence["failed"] = failed
     wanted = max((wish.wanted for wish in wishes), default=current)
-    if not wishes or (len(wishes) < len(spec.metrics) and wanted <= current):
+    if not wishes or (failed and wanted < current):
         look.reason = Reason.NO_DATA
         look.memory.wished_since_ms = -1
     else:
+        conditions.active = "ValidMetricFound"
         _weaken(look, wanted, state.now_ms)
 
 
 def _weaken(look: Look, wanted: int, now_ms: int) -> None:
     """The stages that may only weaken a wish; the first that turns it into no change is the reason."""
-    spec, memory, current = look.policy.spec, look.memory, look.current
-    after_hold = held(spec, memory, wanted, current, now_ms)
-    after_windows = stabilized(spec, memory, after_hold, current, now_ms)
-    look.wanted = clamped(spec, after_windows)
-    look.evidence |= {"wanted": wanted, "held": after_hold, "stabilized": after_windows, "clamped": look.wanted}
+    spec, past, current = look.policy.spec, look.memory.past, look.current
+    after_hold = _held(spec, look.memory, wanted, current, now_ms)
+    after_windows = stabilized(past, spec.limits, current, after_hold, now_ms)
+    look.wanted = limited(past, spec.limits, current, after_windows, now_ms)
+    look.evidence |= {"wanted": wanted, "held": after_hold, "stabilized": after_windows, "limited": look.wanted}
     if look.wanted != current:
         look.reason = Reason.ABOVE_TARGET if look.wanted > current else Reason.BELOW_TARGET
     elif after_windows != current:
-        look.reason = Reason.AT_MAXIMUM if after_windows > current else Reason.AT_MINIMUM
+        look.reason = _LIMITS[past.conditions.limited]
     elif after_hold != current:
         look.reason = Reason.STABILIZED
     elif wanted != current:
         look.reason = Reason.HELD
+
+
+_LIMITS: Final = {
+    "TooManyReplicas": Reason.AT_MAXIMUM, "TooFewReplicas": Reason.AT_MINIMUM,
+    "ScaleUpLimit": Reason.RATE_LIMITED, "ScaleDownLimit": Reason.RATE_LIMITED,
+}  # fmt: skip
+
+
+def _held(spec: ScaleSpec, memory: Memory, wanted: int, current: int, now_ms: int) -> int:
+    """`wanted` once it has lasted as long as the policy asks for in its direction, else `current`."""
+    if wanted == current:
+        memory.wished_since_ms = -1
+        return current
+    up = wanted > current
+    if memory.wished_since_ms < 0 or memory.wished_up != up:
+        memory.wished_since_ms, memory.wished_up = now_ms, up
+    return wanted if now_ms - memory.wished_since_ms >= spec.hold_ms(up=up) else current

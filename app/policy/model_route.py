@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from app.policy.model import Metadata, Strict
+from app.policy.model import Metadata, Mode, Strict
 
 EventType = Literal[
     "deploy_started", "deployed", "deploy_failed", "rolled_back", "removed", "pod_started", "pod_stopped",
@@ -87,12 +87,7 @@ class RouteSpec(Strict):
         tuple[EventType, ...], Field(min_length=1, description="Types of the events that are sent on.")
     ] = ("pod_started", "deployed", "rolled_back")
     to: To
-    mode: Annotated[
-        Literal["active", "shadow", "off"],
-        Field(
-            description="active: decides and acts. shadow: decides, is recorded, nothing is done. off: is not asked."
-        ),
-    ] = "active"
+    mode: Mode = "active"
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> "RouteSpec":

@@ -6,6 +6,7 @@ on every sample.
 
 from typing import Any
 
+from app.policy.autoscale import scaled
 from app.policy.decision import SENTENCES, Reason
 from app.policy.fold import paused
 from app.policy.look import Look
@@ -58,13 +59,13 @@ def _against(state: State, service: Service, name: str, look: Look) -> Reason | 
 def _decide(name: str, service: Service, look: Look, writer: Writer) -> None:
     """Write the scaling, and have people told of it."""
     spec, now_ms = look.policy.spec, look.memory.looked_at_ms
-    if look.shadow:
-        said = f"{look.reason}:{look.wanted}"
-        if look.memory.reason == said:
-            return  # on trial it has no effect, so it would be decided on every look
-        look.memory.reason = said
-    else:
-        look.memory.reason = look.reason
+    said = f"{look.said}|{look.wanted}"
+    if look.shadow and look.memory.reason == said:
+        return  # on trial it has no effect, so it would be decided on every look
+    if not look.shadow:
+        scaled(look.memory.past, spec.limits, look.current, look.wanted, now_ms)
+        look.conclude()
+    look.memory.reason = said
     action = Scale(
         id=writer.next_id(),
         service=name,
@@ -120,12 +121,12 @@ def _cause(look: Look) -> str:
 
 def _refuse(name: str, look: Look, writer: Writer) -> None:
     """Write a refusal when it begins or its reason changes; calm needs no word before anything happened."""
-    memory, began = look.memory, look.memory.reason == ""
-    if memory.reason == look.reason:
+    memory, began, said = look.memory, look.memory.reason == "", look.said
+    if memory.reason == said:
         return
     unseen = look.reason is Reason.NO_DATA and not look.evidence.get("metrics")
-    if began and unseen and memory.looked_at_ms - memory.first_looked_ms < look.policy.spec.stale_s * 1000:
+    if began and unseen and memory.looked_at_ms - memory.known_ms < look.policy.spec.stale_s * 1000:
         return  # it may be about to report for the first time
-    memory.reason = look.reason
+    memory.reason = said
     if not (began and look.reason is Reason.WITHIN_TOLERANCE):
         writer.write(name, look.policy, look.reason, look.evidence)

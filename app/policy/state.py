@@ -9,7 +9,8 @@ import heapq
 
 import msgspec
 
-from app.policy.facts import PolicyDocument
+from app.policy.autoscale import Past
+from app.policy.facts import InstanceSeen, PolicyDocument
 
 RETRY_MS = 15_000
 """Milliseconds after a scaling that failed before the next in its direction: Kubernetes' own period."""
@@ -36,11 +37,16 @@ class Series(msgspec.Struct, array_like=True):
 
 
 class Observed(msgspec.Struct, array_like=True):
-    """How many replicas there are, who said so last, and the newest generation known to be applied."""
+    """How many replicas are wanted, when somebody said so last, and the newest generation known to be applied.
+
+    `running` is how many there are (-1: as many as wanted), `instances` are one by one (None: nobody says).
+    """
 
     replicas: int
     at_ms: int
     generation: int
+    running: int = -1
+    instances: list[InstanceSeen] | None = None
 
 
 class Pending(msgspec.Struct, array_like=True):
@@ -59,12 +65,13 @@ class Pending(msgspec.Struct, array_like=True):
 class Memory(msgspec.Struct, array_like=True):
     """What one policy remembers of one service.
 
-    `recommendations` are (time, replicas) within the longest stabilization window; `wish` is what
-    it wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`.
+    `known_ms` is when it first heard of it, `past` is what the arithmetic keeps; `wish` is what it
+    wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`; `reason` is
+    what was said last.
     """
 
-    first_looked_ms: int = -1
-    recommendations: list[tuple[int, int]] = []
+    known_ms: int = -1
+    past: Past = msgspec.field(default_factory=Past)
     looked_at_ms: int = -1
     wish: int = -1
     wished_up: bool = False

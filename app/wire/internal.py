@@ -1,6 +1,7 @@
 """Our own topics as the intake reads them: instances, control, outcomes. Plain JSON structs.
 
-instances  {"service": "web", "wanted": 3, "ready": 2, "generation": 17, "at": 1700000000000}
+instances  {"service": "web", "wanted": 3, "ready": 2, "generation": 17, "at": 1700000000000,
+            "instances": [{"name": "web-7", "phase": "Running", "ready": true, …}]}
 control    {"kind": "policy_set", …} and {"kind": "command", …} as in app/policy/facts.py, without source
 outcomes   tasks.contract.Outcome
 
@@ -8,24 +9,37 @@ outcomes   tasks.contract.Outcome
 is checked as strictly as the users' topics: anybody may write to a topic.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
-from app.policy.facts import Command, Instances, PolicyDocument, PolicySet, Reported, Source, Verb
+from app.policy.durations import milli, quantity
+from app.policy.facts import Command, Instances, InstanceSeen, PolicyDocument, PolicySet, Reported, Source, Verb
 from app.policy.files import document_of, fingerprint
 from app.wire.fields import LARGEST_COUNT, NAME_BYTES, at_ms, count, decoded, within
 from app.wire.rules import Raw, Rules, UnreadableError
 from tasks.contract import Outcome
 
 
+class _Instance(msgspec.Struct):
+    name: str
+    phase: str = "Running"
+    ready: bool | None = True
+    started_at: int | float | str | None = None
+    ready_since: int | float | str | None = None
+    deleted: bool = False
+    requests: dict[str, int | float | str] = {}
+
+
 class _Instances(msgspec.Struct):
     service: str
-    wanted: int
+    wanted: int | None = None
     ready: int = 0
     generation: int = 0
+    running: int | None = None
     at: int | float | str | None = None
+    instances: list[_Instance] | None = None
 
 
 class PolicySetMessage(msgspec.Struct, frozen=True, tag="policy_set", tag_field="kind"):
@@ -48,6 +62,9 @@ class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind
     until_ms: int = 0
 
 
+MOST_INSTANCES: Final = 1000
+"""Most instances of one service that are taken one by one."""
+
 ControlMessage = PolicySetMessage | CommandMessage
 
 _instances = msgspec.json.Decoder(_Instances)
@@ -58,13 +75,34 @@ _outcome = msgspec.json.Decoder(Outcome)
 def instances(raw: Raw, source: Source, rules: Rules) -> Instances:
     """What an observer says, or UnreadableError."""
     found = decoded(_instances, raw)
+    if found.wanted is None and found.instances is None:
+        raise UnreadableError("the message says neither how many are 'wanted' nor which 'instances' there are")
+    if found.instances is not None and len(found.instances) > MOST_INSTANCES:
+        raise UnreadableError(f"there are {len(found.instances)} 'instances', and at most {MOST_INSTANCES} are taken")
     return Instances(
         source,
         _service(found.service),
         at_ms(found.at, raw, rules),
-        count(found.wanted, "wanted"),
+        None if found.wanted is None else count(found.wanted, "wanted"),
         count(found.ready, "ready"),
         count(found.generation, "generation"),
+        None if found.running is None else count(found.running, "running"),
+        None if found.instances is None else [_seen(one, raw, rules) for one in found.instances],
+    )
+
+
+def _seen(one: _Instance, raw: Raw, rules: Rules) -> InstanceSeen:
+    """One instance; a change of readiness that nobody dates is as old as the start."""
+    started = None if one.started_at is None else at_ms(one.started_at, raw, rules)
+    since = (started or 0) if one.ready_since is None else at_ms(one.ready_since, raw, rules)
+    requests = {}
+    for resource, given in one.requests.items():
+        try:
+            requests[within(resource, "requests")] = count(milli(quantity(given)), "requests")
+        except ValueError as error:
+            raise UnreadableError(f"'requests' of an instance: {error}") from None
+    return InstanceSeen(
+        within(one.name, "name"), within(one.phase, "phase"), started, one.ready, since, one.deleted, requests
     )
 
 

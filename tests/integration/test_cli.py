@@ -172,7 +172,7 @@ def test_up_runs_everything_and_ends_it_on_a_signal(run, processes, headrace_env
     running = processes.start(["headrace", "up", "--workers", "1"], headrace_env)
     wait_for(lambda: "worker-1" in running.text and "ready." in running.text, 90, "a worker that is ready")
     pids = [int(pid) for pid in re.findall(r"started, process (\d+)", running.text)]
-    assert len(pids) == 2
+    assert len(pids) == 3, "the stream side, a worker, the gateway"
     wait_for(
         lambda: run("journal", "cat", "--kind", "tick", "--from", "-1m").stdout, 90, "an intake that tells the time"
     )

@@ -20,8 +20,8 @@ def scaled():
 
 def test_a_scaling_is_told_with_its_metric_and_its_stages(scaled):
     assert scaled.what == "scale 3 → 5"
-    assert scaled.metrics == ["cpu averages 92.3333 over 3 series; target 60, ratio 1.539, so 5 replicas"]
-    assert [name for name, _ in scaled.stages] == ["current", "wanted", "held", "stabilized", "clamped"]
+    assert scaled.metrics == ["cpu averages 92 over 3 series; target 60, ratio 1.533, so 5 replicas"]
+    assert [name for name, _ in scaled.stages] == ["current", "wanted", "held", "stabilized", "limited"]
 
 
 def test_the_rule_is_the_one_in_force(scaled):
@@ -31,7 +31,7 @@ def test_the_rule_is_the_one_in_force(scaled):
 
 def test_it_says_what_would_have_made_no_change(scaled):
     assert scaled.differently == [
-        "with cpu between 54 and 66 (it was 92.3333) it would have asked for no change",
+        "with cpu between 54 and 66 (it was 92) it would have asked for no change",
     ]
 
 

@@ -85,10 +85,11 @@ def test_a_policy_on_trial_outvotes_nobody_even_when_it_is_asked_less_often():
     trial = policy("trial", target=6, mode="shadow", every="60s")
     made = journal(policy("real", every="0s"), trial)
     made.state.services["web"] = Service(observed=Observed(4, made.at_ms, 0), heard_ms=made.at_ms)
-    decided = made.samples(20, 20, 20, 20)
+    made.samples(60, 60, 60, 60)
+    decided = made.samples(20, 20, 20, 20, after_s=60)
     assert [(one.policy, one.shadow, *scales([one])) for one in decided] == [
         ("real", False, (4, 2)),
-        ("trial", True, (4, 10)),
+        ("trial", True, (4, 8)),
     ]
     assert scales(made.outcome(decided[0].action)) == [(2, 1)]
 
@@ -96,6 +97,7 @@ def test_a_policy_on_trial_outvotes_nobody_even_when_it_is_asked_less_often():
 def test_a_policy_asked_less_often_keeps_its_vote_between():
     made = journal(policy("keen", target=20, every="60s"), policy("calm", target=60), wanted=4)
     made.samples(20, 20, 20, 20)
+    made.samples(20, 20, 20, 20, after_s=60)
     assert reasons(made.samples(20, 20, 20, 20, after_s=1)) == []
     assert {one.policy: one.reason.value for one in made.decisions[1:]} == {"calm": "OUTVOTED"}
 

@@ -18,7 +18,7 @@ def test_a_service_above_its_target_is_scaled_up_by_the_ratio():
     (one,) = decided
     assert one.reason is Reason.ABOVE_TARGET
     assert one.evidence["metrics"][0] | {"value": 90.0, "ratio": 1.5, "instances": 3} == one.evidence["metrics"][0]
-    assert (one.evidence["wanted"], one.evidence["clamped"]) == (5, 5)
+    assert (one.evidence["wanted"], one.evidence["limited"]) == (5, 5)
 
 
 def test_a_service_below_its_target_is_scaled_down():
@@ -31,7 +31,7 @@ def test_within_tolerance_nothing_is_said_before_anything_happened():
 
 def test_the_borders_of_the_tolerance_are_inside():
     assert journal(policy(target=100), wanted=2).samples(110, 110) == []
-    assert scales(journal(policy(target=100), wanted=2).samples(110.1, 110.1)) == [(2, 3)]
+    assert scales(journal(policy(target=100), wanted=2).samples(111, 111)) == [(2, 3)]
 
 
 def test_an_id_is_the_address_of_the_fact():

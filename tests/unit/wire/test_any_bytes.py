@@ -118,7 +118,7 @@ def test_hostile_bytes_are_put_aside_with_a_sentence(kind, value):
         ("events", {"service": ""}, "no 'service'"),
         ("instances", {"generation": LARGEST_COUNT + 1}, "'generation' is not a count"),
         ("instances", {"ready": -1}, "'ready' is not a count"),
-        ("instances", {"wanted": 2.5}, "Expected `int`"),
+        ("instances", {"wanted": 2.5}, "Expected `int | null`"),
         ("instances", {"at": NOW_MS + 61_000}, "61 s ahead"),
         ("control", {"until_ms": 10**30}, "'until_ms' is not a count"),
         ("control", {"verb": "explode"}, "Invalid enum value 'explode'"),

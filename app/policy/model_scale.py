@@ -1,0 +1,215 @@
+"""What a policy document of kind Scale may say, and a HorizontalPodAutoscaler of `autoscaling/v2`, which is one.
+
+`app.policy.kinds` has both in its table. Field names are those of the YAML; defaults and limits
+are Kubernetes' where the word is.
+"""
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from app.policy.autoscale import Limits, Rule, Rules
+from app.policy.durations import Quantity, Seconds
+from app.policy.model import Metadata, Mode, Strict
+from app.policy.model_metrics import Metric
+from app.policy.replicas import Tolerance
+
+
+class Policy(Strict):
+    """How much may change within a period."""
+
+    type: Annotated[Literal["Pods", "Percent"], Field(description="Pods: so many. Percent: of those there were.")]
+    value: Annotated[int, Field(gt=0, description="How many, or how many percent.")]
+    periodSeconds: Annotated[int, Field(gt=0, le=1800, description="The period, in seconds.")]  # noqa: N815
+
+
+class Direction(Strict):
+    """How scaling in one direction behaves; what is left out is Kubernetes' default."""
+
+    stabilizationWindowSeconds: Annotated[  # noqa: N815
+        int | None,
+        Field(
+            ge=0,
+            le=3600,
+            description="Seconds of which the most cautious recommendation counts; left out: 0 up, "
+            "`downscaleStabilization` down.",
+        ),
+    ] = None
+    selectPolicy: Annotated[  # noqa: N815
+        Literal["Max", "Min", "Disabled"],
+        Field(description="Which of the policies counts: what allows the most, the least, or none at all."),
+    ] = "Max"
+    policies: Annotated[
+        tuple[Policy, ...] | None,
+        Field(description="How fast may be scaled; left out: 4 or 100 % in 15 s up, 100 % in 15 s down."),
+    ] = None
+    tolerance: Annotated[
+        Quantity | None, Field(ge=0, description="The tolerance in this direction; left out: that of the policy.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _has_a_policy(self) -> Self:
+        if self.policies is not None and not self.policies:
+            raise ValueError("policies must not be empty; leave it out, or write selectPolicy: Disabled")
+        return self
+
+    def rules(self, default: tuple[Rule, ...], window_s: float) -> Rules:
+        """The same for the arithmetic."""
+        window = self.stabilizationWindowSeconds
+        found = tuple(Rule(one.type, one.value, one.periodSeconds * 1000) for one in self.policies or ())
+        return Rules(round(1000 * (window_s if window is None else window)), self.selectPolicy, found or default)
+
+
+class Behavior(Strict):
+    """Both directions. Without a behavior at all a look at most doubles the replicas, or sets four."""
+
+    scaleUp: Direction = Direction()  # noqa: N815
+    scaleDown: Direction = Direction()  # noqa: N815
+
+
+class Hold(Strict):
+    """How long a wish must last in each direction before it counts at all."""
+
+    up_s: Seconds = Field(0.0, alias="up", description="How long a wish for more replicas must last.")
+    down_s: Seconds = Field(30.0, alias="down", description="How long a wish for fewer replicas must last.")
+
+
+UP: tuple[Rule, ...] = (Rule("Pods", 4, 15_000), Rule("Percent", 100, 15_000))
+DOWN: tuple[Rule, ...] = (Rule("Percent", 100, 15_000),)
+"""Kubernetes' defaults of a behavior."""
+
+
+class Scaling(Strict):
+    """What Kubernetes' own spec has."""
+
+    minReplicas: Annotated[  # noqa: N815
+        int, Field(ge=0, description="Never fewer replicas than this. 0 needs a metric that is not of instances.")
+    ] = 1
+    maxReplicas: Annotated[int, Field(ge=1, description="Never more replicas than this.")]  # noqa: N815
+    metrics: Annotated[
+        list[Metric],
+        Field(
+            min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
+        ),
+    ]
+    behavior: Behavior | None = None
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        if self.maxReplicas < self.minReplicas:
+            raise ValueError(f"maxReplicas ({self.maxReplicas}) is below minReplicas ({self.minReplicas})")
+        if self.minReplicas == 0 and not any(metric.shared for metric in self.metrics):
+            raise ValueError("minReplicas 0 needs a metric of type Object or External: nothing else wakes a service")
+        return self
+
+
+class ScaleSpec(Scaling):
+    """What a Scale policy wants."""
+
+    service: Annotated[str, Field(min_length=1, description="Name of the service, or a glob: `web`, `web-*`, `*`.")]
+    tolerance: Annotated[
+        float, Field(ge=0, lt=1, description="Share by which a metric may miss its target and nothing changes.")
+    ] = 0.1
+    downscaleStabilization_s: Seconds = Field(  # noqa: N815
+        300.0, alias="downscaleStabilization", description="The window down where the behavior names none."
+    )
+    cpuInitializationPeriod_s: Seconds = Field(  # noqa: N815
+        300.0, alias="cpuInitializationPeriod", description="How long the CPU of a started instance is not believed."
+    )
+    initialReadinessDelay_s: Seconds = Field(  # noqa: N815
+        30.0, alias="initialReadinessDelay", description="How long an instance may take to be ready for the first time."
+    )
+    scaleToZero: Annotated[  # noqa: N815
+        bool, Field(description="Whether a service that was put to 0 here is woken here; one put there by hand never.")
+    ] = True
+    hold: Hold = Field(Hold(), alias="for")
+    every_s: Seconds = Field(1.0, alias="every", description="The policy is looked at no more often than this.")
+    stale_s: Seconds = Field(
+        300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
+    )
+    driver: Annotated[str, Field(description="What the workers scale with. So far there is `simulated`.")] = "simulated"
+    target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
+    notify: Annotated[
+        str, Field(description="Receiver that is told of each scaling, by its name in the targets file; empty: none.")
+    ] = ""
+    mode: Mode = "active"
+
+    def hold_ms(self, *, up: bool) -> int:
+        """How long a wish in a direction must last."""
+        return round(1000 * (self.hold.up_s if up else self.hold.down_s))
+
+    def window_ms(self, *, up: bool) -> int:
+        """Stabilization window of a direction."""
+        if self.behavior is None:
+            return 0 if up else round(1000 * self.downscaleStabilization_s)
+        direction, default = (
+            (self.behavior.scaleUp, 0.0) if up else (self.behavior.scaleDown, self.downscaleStabilization_s)
+        )
+        return direction.rules((), default).window_ms
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits for the arithmetic."""
+        down_s = self.downscaleStabilization_s
+        up = self.behavior.scaleUp.rules(UP, 0.0) if self.behavior else None
+        down = self.behavior.scaleDown.rules(DOWN, down_s) if self.behavior else None
+        return Limits(self.minReplicas, self.maxReplicas, round(1000 * down_s), up, down, self.scaleToZero)
+
+    @cached_property
+    def tolerances(self) -> Tolerance:
+        """The tolerance in each direction."""
+        if self.behavior is None:
+            return Tolerance(self.tolerance, self.tolerance)
+        down, up = self.behavior.scaleDown.tolerance, self.behavior.scaleUp.tolerance
+        return Tolerance(self.tolerance if down is None else down, self.tolerance if up is None else up)
+
+
+class ScalePolicy(Strict):
+    """A document of kind Scale."""
+
+    apiVersion: Literal["headrace/v1"]  # noqa: N815
+    kind: Literal["Scale"]
+    metadata: Metadata
+    spec: ScaleSpec
+
+
+class ScaleTargetRef(Strict):
+    """What is scaled: its name is the service."""
+
+    apiVersion: str = ""  # noqa: N815
+    kind: str = ""
+    name: Annotated[str, Field(min_length=1, description="Name of the workload, which is the service.")]
+
+
+class AutoscalerSpec(Scaling):
+    """The spec of `autoscaling/v2`."""
+
+    scaleTargetRef: ScaleTargetRef  # noqa: N815
+
+
+class AutoscalerMetadata(Metadata):
+    """A Kubernetes object's metadata; what is not named here is read and not used."""
+
+    model_config = Strict.model_config | {"extra": "ignore"}
+
+    namespace: str = ""
+
+
+class AutoscalerPolicy(Strict):
+    """A HorizontalPodAutoscaler as it is: looked at every 15 s, held by nothing but its own words."""
+
+    apiVersion: Literal["autoscaling/v2"]  # noqa: N815
+    kind: Literal["HorizontalPodAutoscaler"]
+    metadata: AutoscalerMetadata
+    spec: AutoscalerSpec
+    status: Annotated[dict[str, object] | None, Field(description="Read and not used.")] = None
+
+    def as_scale(self) -> ScalePolicy:
+        """The same as a policy of our own kind."""
+        words = self.spec.model_dump(by_alias=True, exclude={"scaleTargetRef"}, exclude_none=True)
+        spec = {"service": self.spec.scaleTargetRef.name, "every": "15s", "for": {"up": "0s", "down": "0s"}} | words
+        name = {"name": self.metadata.name}
+        return ScalePolicy.model_validate(
+            {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": name, "spec": spec}
+        )
