@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 from app import metrics as stream_metrics
+from app.cli.policy_files import text_of_schema
 from app.policy.decision import SENTENCES
 from app.policy.kinds import KINDS
 from app.queue import topology
@@ -23,6 +24,7 @@ from tasks.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 NOTICE = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
+SCHEMA = ROOT / "docs" / "policy.schema.json"
 LIMITS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 ABOUT = {
     "Scale": (
@@ -136,7 +138,10 @@ def policies() -> Iterator[str]:
     yield (
         "YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once "
         "with its line and needs no server; `headrace policy apply FILE… -m WHY` puts the files in force in place of "
-        "all that were before. Examples are in [examples/policies](../examples/policies)."
+        "all that were before, and `headrace policy diff FILE…` shows what that would change. `headrace policy import "
+        "FILE` prints Kubernetes' HorizontalPodAutoscalers as policies of kind Scale. Editors can check against "
+        "[policy.schema.json](policy.schema.json), which `headrace policy schema` prints. Examples are in "
+        "[examples/policies](../examples/policies)."
     )
     for kind, cls in KINDS.items():
         yield f"## Kind {kind}"
@@ -241,6 +246,7 @@ def page(name: str) -> str:
 
 
 def main() -> None:
+    SCHEMA.write_text(text_of_schema(), encoding="utf-8")
     for name in PAGES:
         path = ROOT / "docs" / f"{name}.md"
         text = page(name)

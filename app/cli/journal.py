@@ -24,6 +24,16 @@ TO = typer.Option(None, "--to", help="End before here.")
 
 
 @journal.command()
+def schema() -> None:
+    """Print the JSON Schema of a fact's line, as `export` writes it and `replay --journal` reads it."""
+    import json
+
+    import msgspec
+
+    typer.echo(json.dumps(msgspec.json.schema(Record, schema_hook=lambda _: {"description": "any JSON"}), indent=1))
+
+
+@journal.command()
 def cat(
     from_: str | None = FROM,
     to: str | None = TO,

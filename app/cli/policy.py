@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from app.cli import author as authors
+from app.cli import policy_files
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.times import now_ms
@@ -73,6 +74,16 @@ def apply(
     _list(found)
     count = "1 policy is" if len(found) == 1 else f"{len(found)} policies are"
     typer.echo(f"{count} handed over as set {fact['fingerprint']}")
+
+
+@policy.command()
+def diff(paths: list[Path] = PATHS) -> None:
+    """Show what would change against the set that was put in force last; exit code 1 if anything would."""
+    policy_files.diff(load(paths))
+
+
+policy.command()(policy_files.schema)
+policy.command("import")(policy_files.import_)
 
 
 @policy.command("list")

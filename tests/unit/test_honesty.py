@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.cli import COMMANDS
+from app.cli.policy_files import text_of_schema
 from app.policy.files import load
 from app.settings import Settings
 from tasks.settings import Settings as WorkerSettings
-from tests.docs import PAGES, page
+from tests.docs import PAGES, SCHEMA, page
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +39,10 @@ def names(path):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_written_page_says_what_the_code_says(name):
     assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == page(name), "run `make docs` and commit"
+
+
+def test_the_published_schema_is_the_one_of_the_models():
+    assert SCHEMA.read_text(encoding="utf-8") == text_of_schema(), "run `make docs` and commit"
 
 
 def test_all_pages_are_written_or_known_to_be_by_hand():

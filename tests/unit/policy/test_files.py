@@ -66,3 +66,20 @@ def test_what_is_no_duration(text):
 @pytest.mark.parametrize(("text", "found"), [("100", 100), ("250m", 0.25), (3, 3), ("1.5k", 1500), ("2Ki", 2048)])
 def test_quantities(text, found):
     assert quantity(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1e3", 1000),
+        ("1.5e-1", 0.15),
+        ("2Ti", 2 * 2**40),
+        ("7n", 7e-9),
+        (".5", 0.5),
+        ("3.", 3),
+        ("2E", 2e18),
+        ("-1k", -1000),
+    ],
+)
+def test_quantities_as_kubernetes_writes_them(text, found):
+    assert quantity(text) == pytest.approx(found)

@@ -1,0 +1,99 @@
+"""Policies without a server: the schema, Kubernetes' documents taken along, and what would change."""
+
+import json
+
+import msgspec
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from app.cli import root
+from app.cli.policy_files import changes, text_of_schema
+from app.policy.facts import Record, Tick
+from app.policy.files import compiled, load
+from tests.unit.policy.builders import policy
+from tests.unit.policy.test_route import route
+
+KUBERNETES = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: shop, annotations: {a: b}}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 10
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}
+    - type: External
+      external:
+        metric: {name: lag, selector: {matchLabels: {topic: a}}}
+        target: {type: AverageValue, averageValue: 250m}
+  behavior:
+    scaleDown: {policies: [{type: Percent, value: 10, periodSeconds: 60}]}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: broken}
+spec: {scaleTargetRef: {name: x}, maxReplicas: 0, metrics: []}
+"""
+
+
+def headrace(*arguments, code=0):
+    done = CliRunner().invoke(root, arguments)
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_a_document_of_kubernetes_becomes_a_policy_that_says_the_same(tmp_path):
+    file = tmp_path / "hpa.yaml"
+    file.write_text(KUBERNETES)
+    done = headrace("policy", "import", str(file))
+    (mine,) = load({"mine.yaml": done.stdout})
+    (theirs,) = load({"theirs.yaml": KUBERNETES.split("---\n")[1]})
+    assert compiled(mine).spec == compiled(theirs).spec
+    assert (compiled(mine).spec.every_s, compiled(mine).spec.metrics[1].labels) == (15.0, {"topic": "a"})
+    assert "left out: 'Deployment' web" in done.stderr
+    assert "the namespace shop is not taken along" in done.stderr
+    assert "left out: broken" in done.stderr
+
+
+def test_a_file_without_one_is_said(tmp_path):
+    (tmp_path / "x.yaml").write_text("kind: Deployment\n")
+    assert "has no HorizontalPodAutoscaler" in headrace("policy", "import", str(tmp_path / "x.yaml"), code=1).stderr
+
+
+def test_the_schema_knows_every_kind_and_what_each_needs():
+    found = json.loads(text_of_schema())
+    assert {one["$ref"].rpartition("/")[2] for one in found["anyOf"]} == {
+        "ScalePolicy", "RoutePolicy", "AutoscalerPolicy",
+    }  # fmt: skip
+    assert "maxReplicas" in found["$defs"]["ScaleSpec"]["required"]
+    assert headrace("policy", "schema").stdout == text_of_schema()
+
+
+def test_what_would_change_is_told_field_by_field():
+    old = load({"a": policy("web"), "b": policy("api")})
+    new = load({"a": policy("web", most=12), "c": route()})
+    assert list(changes(new, old)) == [
+        "- api: Scale",
+        "+ deploys: Route",
+        "~ web: spec.maxReplicas 10 → 12",
+    ]
+    assert list(changes(new, new)) == []
+
+
+def test_the_journals_schema_describes_a_fact():
+    schema = json.loads(headrace("journal", "schema").stdout)
+    fields = schema["$defs"]["Record"]["properties"]
+    assert set(fields) == set(msgspec.to_builtins(Record(0, 0, 0, Tick(0))))
+
+
+@pytest.mark.parametrize("kind", ["Scale", "Route"])
+def test_an_example_is_read_by_any_yaml_reader(kind):
+    text = policy() if kind == "Scale" else route()
+    assert YAML(typ="safe", pure=True).load(text)["kind"] == kind
