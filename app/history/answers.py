@@ -84,6 +84,22 @@ def _rate(decision: Decision, _: ScaleSpec | None) -> list[str]:
     return [f"`behavior` would have to allow it: {wish} replicas are asked for, and its periods are used up"]
 
 
+def _cooling(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    ago = decision.evidence.get("scaled_ms_ago")
+    pause = f" of {spec.cooldown.up_s:g} s up, {spec.cooldown.down_s:g} s down" if spec else ""
+    return [f"the last scaling was {ago} ms before; the policy's `cooldown`{pause} has to pass"]
+
+
+def _deploy(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    deploy: Any = decision.evidence.get("deploy") or {}
+    longest = f", or {spec.deployHold_s:g} s (`deployHold`) have to pass" if spec else ""
+    return [f"the deploy of {deploy.get('version') or 'a version'} has to be finished, failed or rolled back{longest}"]
+
+
+def _fallback(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [f"a fresh sample of any metric would count instead; none came for {decision.evidence.get('missing_ms')} ms"]
+
+
 def _zero(_: Decision, __: ScaleSpec | None) -> list[str]:
     return ["somebody has to set the replicas above 0; only what was put to 0 here is woken here"]
 
@@ -161,6 +177,9 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.SCALE_PENDING: _pending,
     Reason.RATE_LIMITED: _rate,
     Reason.LEFT_AT_ZERO: _zero,
+    Reason.COOLING_DOWN: _cooling,
+    Reason.HELD_BY_DEPLOY: _deploy,
+    Reason.FALLBACK: _fallback,
     Reason.BACKING_OFF: _pending,
     Reason.OUTVOTED: _outvoted,
     Reason.COUNTING: _counting,

@@ -31,6 +31,9 @@ class Reason(StrEnum):
     SCALE_PENDING = "SCALE_PENDING"
     RATE_LIMITED = "RATE_LIMITED"
     LEFT_AT_ZERO = "LEFT_AT_ZERO"
+    COOLING_DOWN = "COOLING_DOWN"
+    HELD_BY_DEPLOY = "HELD_BY_DEPLOY"
+    FALLBACK = "FALLBACK"
     BACKING_OFF = "BACKING_OFF"
     OUTVOTED = "OUTVOTED"
     COUNTING = "COUNTING"
@@ -60,6 +63,9 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.SCALE_PENDING: "a scale in this direction is under way and its outcome is not known yet",
     Reason.RATE_LIMITED: "the behavior allows no more change within its periods",
     Reason.LEFT_AT_ZERO: "the service is at 0 replicas and was not put there by this policy, so it is left alone",
+    Reason.COOLING_DOWN: "the service was scaled in this direction a moment ago, and the policy asks for a pause",
+    Reason.HELD_BY_DEPLOY: "a deploy is under way, and fewer replicas have to wait for its end",
+    Reason.FALLBACK: "the metrics have been missing for too long, so the policy's fallback counts",
     Reason.BACKING_OFF: "the last scale in this direction failed a moment ago, and the next try waits",
     Reason.OUTVOTED: "another policy for this service wants more replicas",
     Reason.COUNTING: "nobody says how many replicas there are, so those that report are being counted",

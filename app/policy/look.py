@@ -111,11 +111,27 @@ def _measure(look: Look, state: State, service: Service) -> None:
         look.evidence["failed"] = failed
     wanted = max((wish.wanted for wish in wishes), default=current)
     if not wishes or (failed and wanted < current):
-        look.reason = Reason.NO_DATA
         look.memory.wished_since_ms = -1
+        _miss(look, state.now_ms)
     else:
+        look.memory.missing_ms = -1
         conditions.active = "ValidMetricFound"
         _weaken(look, wanted, state.now_ms)
+
+
+def _miss(look: Look, now_ms: int) -> None:
+    """Nothing changes without data, but for a fallback that the policy asks for when they are missing for long."""
+    memory, fallback = look.memory, look.policy.spec.fallback
+    look.reason = Reason.NO_DATA
+    if look.evidence["metrics"]:
+        return  # one of them can be asked: that is enough not to go down
+    if memory.missing_ms < 0:
+        memory.missing_ms = now_ms
+    if fallback is not None and now_ms - memory.missing_ms >= round(1000 * fallback.after_s):
+        spec = look.policy.spec
+        look.wanted = max(spec.minReplicas, min(spec.maxReplicas, fallback.replicas_for(look.current)))
+        look.reason = Reason.FALLBACK
+        look.evidence["missing_ms"] = now_ms - memory.missing_ms
 
 
 def _weaken(look: Look, wanted: int, now_ms: int) -> None:

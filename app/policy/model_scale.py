@@ -75,6 +75,35 @@ class Hold(Strict):
     down_s: Seconds = Field(30.0, alias="down", description="How long a wish for fewer replicas must last.")
 
 
+class Cooldown(Strict):
+    """The least time between two scalings in a direction, beside whatever the behavior says."""
+
+    up_s: Seconds = Field(0.0, alias="up", description="Pause after a scale-up before the next.")
+    down_s: Seconds = Field(0.0, alias="down", description="Pause after a scale-down before the next.")
+
+
+class Fallback(Strict):
+    """What to do when no metric can be asked for some time; without one, nothing changes."""
+
+    replicas: Annotated[int, Field(ge=1, description="How many replicas to have then.")]
+    behavior: Annotated[
+        Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"],
+        Field(description="static: just these. currentReplicas: those there are. Or whichever is higher, or lower."),
+    ] = "static"
+    after_s: Seconds = Field(180.0, alias="after", description="How long all metrics must have been missing.")
+
+    def replicas_for(self, current: int) -> int:
+        """Replicas to have, of a service that has `current`."""
+        match self.behavior:
+            case "currentReplicas":
+                return current
+            case "currentReplicasIfHigher":
+                return max(current, self.replicas)
+            case "currentReplicasIfLower":
+                return min(current, self.replicas)
+        return self.replicas
+
+
 UP: tuple[Rule, ...] = (Rule("Pods", 4, 15_000), Rule("Percent", 100, 15_000))
 DOWN: tuple[Rule, ...] = (Rule("Percent", 100, 15_000),)
 """Kubernetes' defaults of a behavior."""
@@ -124,6 +153,13 @@ class ScaleSpec(Scaling):
         bool, Field(description="Whether a service that was put to 0 here is woken here; one put there by hand never.")
     ] = True
     hold: Hold = Field(Hold(), alias="for")
+    cooldown: Cooldown = Cooldown()
+    fallback: Fallback | None = None
+    deployHold_s: Seconds = Field(  # noqa: N815
+        600.0,
+        alias="deployHold",
+        description="Longest that fewer replicas wait for the end of a deploy; 0s: not at all.",
+    )
     every_s: Seconds = Field(1.0, alias="every", description="The policy is looked at no more often than this.")
     stale_s: Seconds = Field(
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
@@ -208,7 +244,8 @@ class AutoscalerPolicy(Strict):
     def as_scale(self) -> ScalePolicy:
         """The same as a policy of our own kind."""
         words = self.spec.model_dump(by_alias=True, exclude={"scaleTargetRef"}, exclude_none=True)
-        spec = {"service": self.spec.scaleTargetRef.name, "every": "15s", "for": {"up": "0s", "down": "0s"}} | words
+        ours = {"every": "15s", "for": {"up": "0s", "down": "0s"}, "deployHold": "0s"}
+        spec = {"service": self.spec.scaleTargetRef.name} | ours | words
         name = {"name": self.metadata.name}
         return ScalePolicy.model_validate(
             {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": name, "spec": spec}

@@ -61,13 +61,13 @@ def remember(release: Release, fact: Deploy, version: str) -> About:
     return known
 
 
-def fold_deploy(release: Release, fact: Deploy, version: str) -> None:
+def fold_deploy(release: Release, fact: Deploy, version: str, now_ms: int) -> None:
     """Take in an event that is not late."""
     match fact.phase:
         case Phase.STARTED:
-            release.announced = version
+            release.announced, release.since_ms = version, now_ms
         case Phase.FAILED:
-            release.announced = ""
+            release.announced, release.since_ms = "", -1
         case Phase.FINISHED | Phase.ROLLED_BACK:
             _finish(release, fact, version)
         case Phase.REMOVED:
@@ -77,6 +77,15 @@ def fold_deploy(release: Release, fact: Deploy, version: str) -> None:
             _keep(release, fact, Pod(fact.address, version, fact.at_ms))
         case Phase.POD_STOPPED:
             _keep(release, fact, Pod("", version, fact.at_ms, stopped=True))
+
+
+def under_way(service: Service, since_ms: int) -> dict[str, str]:
+    """The deploy of a service that began last, if it began after a moment and has not ended; empty if none."""
+    found = [(one.since_ms, name, one) for name, one in service.releases.items() if one.since_ms > since_ms]
+    if not found:
+        return {}
+    _, environment, release = max(found, key=lambda one: one[:2])
+    return {"version": release.announced, "environment": environment}
 
 
 def addresses(release: Release) -> list[str]:
@@ -100,7 +109,7 @@ def _finish(release: Release, fact: Deploy, version: str) -> None:
 def _replace(release: Release, version: str, at_ms: int) -> None:
     if version != release.version:
         release.previous, release.version = release.version, version
-    release.at_ms, release.announced = at_ms, ""
+    release.at_ms, release.announced, release.since_ms = at_ms, "", -1
 
 
 def _keep(release: Release, fact: Deploy, pod: Pod) -> None:

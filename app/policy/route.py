@@ -47,7 +47,7 @@ def take_deploy(state: State, fact: facts.Deploy, writer: Writer) -> None:
     about = remember(release, fact, version)
     previous = release.previous if version == release.version else release.version
     if not late:
-        fold_deploy(release, fact, version)
+        fold_deploy(release, fact, version, state.now_ms)
     event = Event(
         id=writer.next_id(), event=TYPES[fact.phase], service=fact.service, environment=fact.environment,
         at_ms=fact.at_ms, version=version, previous_version=previous, commit=about.commit, team=about.team,

@@ -10,6 +10,7 @@ from app.policy.autoscale import scaled
 from app.policy.decision import SENTENCES, Reason
 from app.policy.fold import paused
 from app.policy.look import Look
+from app.policy.release import under_way
 from app.policy.state import Pending, Service, State
 from app.policy.writer import Writer
 from tasks.contract import EXPIRY_S, Kind, Notify, Scale
@@ -45,12 +46,23 @@ def _against(state: State, service: Service, name: str, look: Look) -> Reason | 
     if pause is not None:
         look.evidence["paused"] = {"author": pause.author, "reason": pause.reason, "until_ms": pause.until_ms}
         return Reason.PAUSED
+    up = look.wanted > look.current
+    spec, memory, now_ms = look.policy.spec, look.memory, state.now_ms
+    if not up and (deploy := under_way(service, now_ms - round(1000 * spec.deployHold_s))):
+        look.evidence["deploy"] = deploy
+        return Reason.HELD_BY_DEPLOY
+    scaled_ms, pause_s = (
+        (memory.scaled_up_ms, spec.cooldown.up_s) if up else (memory.scaled_down_ms, spec.cooldown.down_s)
+    )
+    if scaled_ms >= 0 and now_ms - scaled_ms < round(1000 * pause_s):
+        look.evidence["scaled_ms_ago"] = now_ms - scaled_ms
+        return Reason.COOLING_DOWN
     pending = service.pending
     if pending is None or look.shadow:
         return None
     if state.now_ms >= pending.until_ms:
         service.pending = None
-    elif pending.up == (look.wanted > look.current):
+    elif pending.up == up:
         look.evidence["pending"] = pending.id
         return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
     return None
@@ -82,6 +94,10 @@ def _decide(name: str, service: Service, look: Look, writer: Writer) -> None:
     if look.shadow:
         return
     service.generation = action.generation
+    if look.wanted > look.current:
+        look.memory.scaled_up_ms = now_ms
+    else:
+        look.memory.scaled_down_ms = now_ms
     service.pending = Pending(action.id, look.wanted > look.current, look.wanted, action.expires_at_ms)
     look.memory.wished_since_ms = -1
     if spec.notify:
@@ -113,6 +129,8 @@ def _cause(look: Look) -> str:
         return f"the minimum is {spec.minReplicas}"
     if look.reason is Reason.ABOVE_MAXIMUM:
         return f"the maximum is {spec.maxReplicas}"
+    if look.reason is Reason.FALLBACK:
+        return f"no sample for {look.evidence['missing_ms'] / 1000:.0f} s"
     metrics: list[dict[str, Any]] = look.evidence["metrics"]
     first = max(metrics, key=lambda one: one["wanted"])
     side = "above" if look.wanted > look.current else "below"

@@ -67,7 +67,8 @@ class Memory(msgspec.Struct, array_like=True):
 
     `known_ms` is when it first heard of it, `past` is what the arithmetic keeps; `wish` is what it
     wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`; `reason` is
-    what was said last.
+    what was said last; `scaled_up_ms` and `scaled_down_ms` are when it scaled last, `missing_ms` is since
+    when its metrics cannot be asked (-1: they can).
     """
 
     known_ms: int = -1
@@ -77,6 +78,9 @@ class Memory(msgspec.Struct, array_like=True):
     wished_up: bool = False
     wished_since_ms: int = -1
     reason: str = ""
+    scaled_up_ms: int = -1
+    scaled_down_ms: int = -1
+    missing_ms: int = -1
 
 
 class Pod(msgspec.Struct, array_like=True):
@@ -101,14 +105,15 @@ class Release(msgspec.Struct, array_like=True):
     """What deploy events have told of a service in one environment.
 
     `version` was finished last, at `at_ms` by its sender's clock, and replaced `previous`; `announced`
-    is under way (empty: none). `abouts` are of the newest versions, `generation` is of the last
-    wish for a load balancer.
+    is under way since `since_ms` of the journal (empty and -1: none). `abouts` are of the newest
+    versions, `generation` is of the last wish for a load balancer.
     """
 
     version: str = ""
     previous: str = ""
     at_ms: int = -1
     announced: str = ""
+    since_ms: int = -1
     abouts: dict[str, About] = {}
     pods: dict[str, Pod] = {}
     generation: int = 0
