@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from app import metrics as stream_metrics
 from app.cli.policy_files import text_of_schema
+from app.history.scenario import TestFile
 from app.policy.decision import SENTENCES
 from app.policy.kinds import KINDS
 from app.queue import topology
@@ -149,6 +150,19 @@ def policies() -> Iterator[str]:
         schema = cls.model_json_schema(by_alias=True)
         rows = ["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")]
         yield "\n".join(rows)
+    yield from _timelines()
+
+
+def _timelines() -> Iterator[str]:
+    yield "## Tests of policies"
+    yield (
+        "`headrace policy test FILE…` runs timelines against policies, without a server, in the manner of promtool; "
+        "`--junit FILE` writes the results for a CI. Each scaling that is decided is done at once. The notation of "
+        "values is promtool's: `50x4` is 50 and four more, `50+5x4` each 5 higher, `_x3` three times none. Examples "
+        "are in [examples/tests](../examples/tests)."
+    )
+    schema = TestFile.model_json_schema(by_alias=True)
+    yield "\n".join(["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")])
 
 
 def _fields(schema: dict, defs: dict, path: str) -> Iterator[str]:
@@ -168,10 +182,10 @@ def _fields(schema: dict, defs: dict, path: str) -> Iterator[str]:
 def _inner(field: dict, defs: dict) -> tuple[dict | None, str]:
     """The object that a field is, or is a list of, and `[]` for a list."""
     for one in (field, *field.get("anyOf", ())):
-        if "$ref" in one:
-            return defs[one["$ref"].rpartition("/")[2]], ""
-        if "$ref" in one.get("items", {}):
-            return defs[one["items"]["$ref"].rpartition("/")[2]], "[]"
+        for place, suffix in ((one, ""), (one.get("items", {}), "[]")):
+            found = defs[place["$ref"].rpartition("/")[2]] if "$ref" in place else {}
+            if "properties" in found:
+                return found, suffix
     return None, ""
 
 

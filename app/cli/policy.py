@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from app.cli import author as authors
-from app.cli import policy_files
+from app.cli import policy_files, policy_test
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.times import now_ms
@@ -84,6 +84,7 @@ def diff(paths: list[Path] = PATHS) -> None:
 
 policy.command()(policy_files.schema)
 policy.command("import")(policy_files.import_)
+policy.command("test")(policy_test.run_tests)
 
 
 @policy.command("list")

@@ -3,11 +3,12 @@
 import json
 import re
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from uuid import uuid4
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaException
 
 from app.policy import decision as decisions
 from app.policy.facts import Genesis, PolicySet, Record, decode, encode
@@ -17,6 +18,7 @@ from app.stream import client
 from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, OUTCOMES, SNAPSHOTS
 from tasks.contract import Kind, Outcome, Status
 from tasks.contract import encode as encode_outcome
+from tests.processes import wait_for
 from tests.unit.policy.builders import Journal, policy
 
 pytestmark = pytest.mark.timeout(300)
@@ -56,7 +58,12 @@ class Past:
 
         with closing(Consumer(self.settings.librdkafka() | {"group.id": "auto-scaler"})) as consumer:
             at = [TopicPartition(JOURNAL, p, state.next_offset) for p, state in self.states.items()]
-            consumer.commit(offsets=at, asynchronous=False)
+
+            def committed():
+                with suppress(KafkaException):  # a killed worker is a member until its session ends
+                    return consumer.commit(offsets=at, asynchronous=False)
+
+            wait_for(committed, 30, "the group to be free")
 
     def keep(self, topic, partition):
         raw = pack(self.states[partition])

@@ -35,7 +35,7 @@ def seconds_of(made, service, load, count):
 
 def test_every_example_is_right():
     assert sorted(one.name for one in load(TEXTS)) == [
-        "api", "batch", "checkout", "checkout-at-80", "deploys", "web",
+        "api", "batch", "checkout", "checkout-at-80", "deploys", "mailer", "search", "web",
     ]  # fmt: skip
 
 
