@@ -40,6 +40,14 @@ ABOUT = {
         "A document of `autoscaling/v2` as it is. The workload's name is the service; it is looked at every 15 s and "
         "decides exactly as Kubernetes' own controller does on the same numbers, reasons of the conditions included."
     ),
+    "Alert": (
+        "What people have to know, in Prometheus' words and states: pending, firing, over. `expr` is "
+        "[CEL](https://cel.dev) over windows of the service's series: `avg`, `min`, `max`, `sum`, `count` and `rate` "
+        "take a metric and a window, `last` and `absent` a metric, `replicas()` nothing; names and windows are texts, "
+        "and all numbers doubles, so write `90.0`. What cannot be said, because data are missing, is unknown: it "
+        "neither fires nor resolves, and is told as such. A window is exact to a twentieth of the longest one that "
+        "is asked of its metric. Grouping over services is left to Alertmanager."
+    ),
     "Route": (
         "Which deploys and changes go to which downstream service. Every event is published on RabbitMQ with what is "
         "known of the deployment, whether a Route is meant for it or not ([operations.md](operations.md)); a Route has "

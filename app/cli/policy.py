@@ -19,6 +19,7 @@ from app.history import recorded
 from app.history.explain import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
+from app.policy.model_alert import AlertSpec
 from app.policy.model_route import RouteSpec
 from app.settings import settings
 from app.stream import client
@@ -123,6 +124,8 @@ def _row(one: PolicyDocument) -> list[str]:
     spec = files.compiled(one).spec
     if isinstance(spec, RouteSpec):
         asks = " ".join(name for name in type(spec.to).model_fields if getattr(spec.to, name) is not None)
+    elif isinstance(spec, AlertSpec):
+        asks = spec.expr
     else:
         asks = f"{spec.minReplicas}-{spec.maxReplicas} replicas"
     return [one.name, one.kind, spec.service, asks, spec.mode, one.fingerprint]

@@ -137,6 +137,12 @@ def _series(decision: Decision, _: ScaleSpec | None) -> list[str]:
     return [f"fewer series would have to report: {decision.evidence.get('kept')} are kept"]
 
 
+def _alert(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    values: Any = decision.evidence.get("values") or {}
+    told = ", ".join(f"{call} = {value}" for call, value in values.items()) or "nothing was asked"
+    return [f"`{decision.evidence.get('expr')}` with other values than {told}"]
+
+
 def _event(_decision: Decision, _: ScaleSpec | None) -> list[str]:
     return ["every event is published; a policy of kind Route has something done about it"]
 
@@ -185,6 +191,11 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.COUNTING: _counting,
     Reason.NO_DATA: _no_data,
     Reason.PAUSED: _paused,
+    Reason.ALERT_PENDING: _alert,
+    Reason.ALERT_FIRING: _alert,
+    Reason.ALERT_RESOLVED: _alert,
+    Reason.ALERT_UNKNOWN: _alert,
+    Reason.ALERT_INACTIVE: _alert,
     Reason.EVENT_SEEN: _event,
     Reason.ROUTED: _routed,
     Reason.EVENT_REPEATED: _repeated,

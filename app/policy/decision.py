@@ -39,6 +39,11 @@ class Reason(StrEnum):
     COUNTING = "COUNTING"
     NO_DATA = "NO_DATA"
     PAUSED = "PAUSED"
+    ALERT_PENDING = "ALERT_PENDING"
+    ALERT_FIRING = "ALERT_FIRING"
+    ALERT_RESOLVED = "ALERT_RESOLVED"
+    ALERT_UNKNOWN = "ALERT_UNKNOWN"
+    ALERT_INACTIVE = "ALERT_INACTIVE"
     EVENT_SEEN = "EVENT_SEEN"
     ROUTED = "ROUTED"
     EVENT_REPEATED = "EVENT_REPEATED"
@@ -71,6 +76,11 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.COUNTING: "nobody says how many replicas there are, so those that report are being counted",
     Reason.NO_DATA: "there is no fresh sample of the metric, and unknown never scales",
     Reason.PAUSED: "somebody paused scaling of this service",
+    Reason.ALERT_PENDING: "the alert's expression is true, and has to stay so for a while before it fires",
+    Reason.ALERT_FIRING: "the alert's expression has been true for as long as it asks for",
+    Reason.ALERT_RESOLVED: "the alert's expression is not true any more",
+    Reason.ALERT_UNKNOWN: "the alert's expression cannot be said, so it neither fires nor resolves",
+    Reason.ALERT_INACTIVE: "the alert's expression can be said again, and is not true",
     Reason.EVENT_SEEN: "a deploy or a change was seen and is published with what is known of it",
     Reason.ROUTED: "a policy has this event sent on to a downstream service",
     Reason.EVENT_REPEATED: "the same event came before, so nothing is done again",

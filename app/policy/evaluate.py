@@ -4,9 +4,13 @@ Called by `app.policy.step` for services that a fact touched and for those whose
 What a policy wants is `app.policy.look`'s; what becomes of it `app.policy.settle`'s.
 """
 
+from collections.abc import Sequence
+
+from app.policy.alert import watch
 from app.policy.decision import Reason
-from app.policy.fold import policies_for
+from app.policy.fold import alerts_for, policies_for
 from app.policy.look import look_at
+from app.policy.model_alert import AlertPolicy
 from app.policy.model_scale import ScalePolicy
 from app.policy.settle import settle
 from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
@@ -23,11 +27,11 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     if state.now_ms >= _forgotten_ms(service):
         del state.services[name]
         return
-    if not (service.series or service.observed or service.memories):
+    if not (service.series or service.observed or service.memories or service.alerts):
         remind(state, name, service, _forgotten_ms(service))
         return  # only deploys and changes tell of it: there is nothing that could be scaled
-    policies = policies_for(state, name)
-    _forget_stale(state, service, policies)
+    policies, alerts = policies_for(state, name), alerts_for(state, name)
+    _forget_stale(state, service, [*policies, *alerts])
     _series_limit(name, service, policies, writer)
     for mode in ("active", "shadow"):
         mine = [one for one in policies if one.spec.mode == mode]
@@ -37,7 +41,8 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
         floor = max((service.memories[n].wish for one in mine if (n := one.metadata.name) not in names), default=-1)
         if looks:
             settle(state, name, looks, floor, writer)
-    _remind(state, name, service, policies)
+    watch(state, name, service, alerts, writer)
+    _remind(state, name, service, policies, alerts)
 
 
 def _forgotten_ms(service: Service) -> int:
@@ -53,7 +58,7 @@ def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
     return now_ms - service.memories[name].looked_at_ms >= round(policy.spec.every_s * 1000)
 
 
-def _forget_stale(state: State, service: Service, policies: list[ScalePolicy]) -> None:
+def _forget_stale(state: State, service: Service, policies: Sequence[ScalePolicy | AlertPolicy]) -> None:
     """Drop series that no policy takes for alive any more; a sample brings one back."""
     fresh_from = state.read_until_ms - round(max((one.spec.stale_s for one in policies), default=0) * 1000)
     if any(one.at_ms <= fresh_from for one in service.series.values()):
@@ -67,9 +72,10 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
         writer.write(name, policies[0], Reason.SERIES_LIMIT, evidence)
 
 
-def _remind(state: State, name: str, service: Service, policies: list[ScalePolicy]) -> None:
+def _remind(state: State, name: str, service: Service, policies: list[ScalePolicy], alerts: list[AlertPolicy]) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
     times = [_forgotten_ms(service)]
-    if service.series or service.observed:
+    if service.series or service.observed or service.alerts:
+        times += [service.alerts[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in alerts]
         times += [service.memories[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in policies]
     remind(state, name, service, max(min(times), state.now_ms + 1))

@@ -7,9 +7,12 @@ partition was seen before and changes nothing.
 from fnmatch import fnmatchcase
 
 from app.policy import facts
+from app.policy.expression import compiled as expression
 from app.policy.files import compiled
+from app.policy.model_alert import AlertPolicy
 from app.policy.model_scale import ScalePolicy
 from app.policy.state import RETRY_MS, SERIES_LIMIT, Observed, Pause, Pending, Series, Service, State
+from app.policy.windows import Window, width_for
 from tasks.contract import Kind, Outcome, Status
 
 
@@ -21,6 +24,31 @@ def policies_for(state: State, service: str) -> list[ScalePolicy]:
         for one in found
         if isinstance(one, ScalePolicy) and one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
     ]
+
+
+def alerts_for(state: State, service: str) -> list[AlertPolicy]:
+    """The Alert policies in force that are meant for a service, by name."""
+    found = [compiled(document) for document in state.policies]
+    return [
+        one
+        for one in found
+        if isinstance(one, AlertPolicy) and one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
+    ]
+
+
+def windows_for(state: State, service: str) -> dict[str, int]:
+    """Metric → longest window in milliseconds that an alert asks of it (0: its newest sample)."""
+    found: dict[str, int] = {}
+    for one in alerts_for(state, service):
+        for metric, window_ms in expression(one.spec.expr).reads.items():
+            found[metric] = max(found.get(metric, 0), window_ms)
+    return found
+
+
+def read_by_policies(state: State, service: str) -> dict[str, int]:
+    """Metrics that some policy in force reads of a service, with the longest window of each."""
+    scaling = {metric.name: 0 for one in policies_for(state, service) for metric in one.spec.metrics}
+    return scaling | windows_for(state, service)
 
 
 def is_new(state: State, source: facts.Source) -> bool:
@@ -49,6 +77,8 @@ def fold_samples(state: State, pack: facts.Samples) -> list[str]:
     for slot, at_ms, value in zip([slots[i] for i in index], times[start:], values[start:], strict=True):
         if slot is None:
             continue
+        if slot.window is not None:
+            slot.window.add(at_ms, value)
         if at_ms >= slot.at_ms:
             slot.at_ms = at_ms
             slot.value = value
@@ -75,16 +105,16 @@ def _slot(state: State, series: facts.Series) -> Series | None:
     key = series_key(series.name, series.labels)
     if service is not None and (slot := service.series.get(key)) is not None:
         return slot
-    if not any(
-        metric.name == series.name for one in policies_for(state, series.service) for metric in one.spec.metrics
-    ):
+    wanted = read_by_policies(state, series.service)
+    if series.name not in wanted:
         return None
     if service is None:
         service = state.services[series.service] = Service()
     if len(service.series) >= SERIES_LIMIT:
         service.series_refused += 1
         return None
-    slot = service.series[key] = Series(series.name, -1, 0.0)
+    window = Window(width_for(wanted[series.name])) if wanted[series.name] else None
+    slot = service.series[key] = Series(series.name, -1, 0.0, window)
     return slot
 
 
@@ -133,11 +163,21 @@ def fold_policies(state: State, policies: facts.PolicySet) -> None:
     state.policies = sorted(policies.policies, key=lambda one: one.name)
     state.fingerprint = policies.fingerprint
     for name, service in state.services.items():
-        mine = policies_for(state, name)
-        kept = {one.metadata.name for one in mine}
-        read = {metric.name for one in mine for metric in one.spec.metrics}
+        kept = {one.metadata.name for one in policies_for(state, name)}
+        watched = {one.metadata.name for one in alerts_for(state, name)}
+        read = read_by_policies(state, name)
         service.memories = {policy: memory for policy, memory in service.memories.items() if policy in kept}
+        service.alerts = {policy: memory for policy, memory in service.alerts.items() if policy in watched}
         service.series = {key: series for key, series in service.series.items() if series.name in read}
+        for series in service.series.values():
+            _fit_window(series, read[series.name])
+
+
+def _fit_window(series: Series, longest_ms: int) -> None:
+    """A window of another length begins anew: its buckets have another length."""
+    width_ms = width_for(longest_ms) if longest_ms else 0
+    if width_ms != (series.window.width_ms if series.window is not None else 0):
+        series.window = Window(width_ms) if width_ms else None
 
 
 def fold_command(state: State, command: facts.Command) -> None:

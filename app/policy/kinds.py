@@ -1,13 +1,15 @@
 """The kinds of policy there are: one table, read by `app.policy.files` and the documentation."""
 
+from app.policy.model_alert import AlertPolicy
 from app.policy.model_route import RoutePolicy
 from app.policy.model_scale import AutoscalerPolicy, ScalePolicy
 
-Policy = ScalePolicy | RoutePolicy
+Policy = ScalePolicy | RoutePolicy | AlertPolicy
 """Any policy, as the engine has it."""
 
-KINDS: dict[str, type[ScalePolicy] | type[RoutePolicy] | type[AutoscalerPolicy]] = {
+KINDS: dict[str, type[Policy] | type[AutoscalerPolicy]] = {
     "Scale": ScalePolicy,
+    "Alert": AlertPolicy,
     "Route": RoutePolicy,
     "HorizontalPodAutoscaler": AutoscalerPolicy,
 }

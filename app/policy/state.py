@@ -11,6 +11,7 @@ import msgspec
 
 from app.policy.autoscale import Past
 from app.policy.facts import InstanceSeen, PolicyDocument
+from app.policy.windows import Window
 
 RETRY_MS = 15_000
 """Milliseconds after a scaling that failed before the next in its direction: Kubernetes' own period."""
@@ -29,11 +30,12 @@ SERIES_LIMIT = 1000
 
 
 class Series(msgspec.Struct, array_like=True):
-    """The newest sample of one series of a service, by its own time."""
+    """The newest sample of one series of a service, by its own time; and a window, if an alert asks for one."""
 
     name: str
     at_ms: int
     value: float
+    window: Window | None = None
 
 
 class Observed(msgspec.Struct, array_like=True):
@@ -81,6 +83,25 @@ class Memory(msgspec.Struct, array_like=True):
     scaled_up_ms: int = -1
     scaled_down_ms: int = -1
     missing_ms: int = -1
+
+
+class AlertMemory(msgspec.Struct, array_like=True):
+    """What one alert remembers of one service. `since_ms` is since when it is so (-1: it is not).
+
+    `true_ms` is when it was so last, `told_ms` when people were told last (-1: not since it began),
+    `reason` what was said last, `unknown` whether its expression could not be said, `first_ms` when it was
+    asked first, `heard` whether it could ever be said.
+    """
+
+    since_ms: int = -1
+    true_ms: int = -1
+    firing: bool = False
+    unknown: bool = False
+    looked_at_ms: int = -1
+    told_ms: int = -1
+    reason: str = ""
+    first_ms: int = -1
+    heard: bool = False
 
 
 class Pod(msgspec.Struct, array_like=True):
@@ -149,6 +170,7 @@ class Service(msgspec.Struct, array_like=True):
     releases: dict[str, Release] = {}
     events: dict[str, str] = {}
     recent: list[Recent] = []
+    alerts: dict[str, AlertMemory] = {}
 
 
 class Pause(msgspec.Struct, array_like=True):

@@ -70,7 +70,7 @@ def test_a_file_without_one_is_said(tmp_path):
 def test_the_schema_knows_every_kind_and_what_each_needs():
     found = json.loads(text_of_schema())
     assert {one["$ref"].rpartition("/")[2] for one in found["anyOf"]} == {
-        "ScalePolicy", "RoutePolicy", "AutoscalerPolicy",
+        "ScalePolicy", "RoutePolicy", "AlertPolicy", "AutoscalerPolicy",
     }  # fmt: skip
     assert "maxReplicas" in found["$defs"]["ScaleSpec"]["required"]
     assert headrace("policy", "schema").stdout == text_of_schema()

@@ -16,6 +16,20 @@ from tasks.contract import Scale, Status, UpdateLoadBalancer
 from tests.unit.policy.builders import Journal, policy
 from tests.unit.policy.test_route import route
 
+ALERT = """
+apiVersion: headrace/v1
+kind: Alert
+metadata: {name: hot}
+spec:
+  service: "*"
+  expr: 'avg("cpu", "30s") > 80.0 && replicas() > 1.0'
+  for: 3s
+  keep_firing_for: 5s
+  every: 0s
+  stale: 20s
+  notify: {receiver: team, repeat_interval: 30s}
+"""
+
 SERVICES = ("web", "api", "db")
 
 MOVES = st.one_of(
@@ -56,7 +70,7 @@ WALKS = st.tuples(POLICIES, st.lists(st.tuples(MOVES, st.floats(0, 5)), max_size
 def walk(policies, moves):
     """A journal from moves; outcomes answer the scalings that were decided."""
     made = Journal()
-    made.policies(policy("all", **policies), route())
+    made.policies(policy("all", **policies), route(), ALERT)
     for (kind, *args), after_s in moves:
         if kind == "samples":
             made.samples(*args[1], service=args[0], after_s=after_s)
@@ -270,3 +284,23 @@ def test_what_is_late_is_sent_nowhere(steps):
     made = walk(*steps)
     late = {one.event.id for one in made.decisions if one.event and one.event.late}
     assert not [one for one in made.decisions if one.action and one.evidence.get("event_decision") in late]
+
+
+@given(WALKS)
+@settings(max_examples=50, deadline=None)
+def test_an_alert_is_over_only_after_it_was_something_and_nobody_is_told_of_an_end_who_knew_no_beginning(steps):
+    made = walk(*steps)
+    said, told = {}, {}
+    for one in made.decisions:
+        if one.policy != "hot":
+            continue
+        reason = one.reason.value
+        if reason == "ALERT_RESOLVED":
+            assert said.get(one.service) in {"ALERT_PENDING", "ALERT_FIRING", "ALERT_UNKNOWN"}
+            assert one.action is None or told.pop(one.service)
+        elif reason == "ALERT_INACTIVE":
+            assert said[one.service] == "ALERT_UNKNOWN"
+        elif one.action is not None:
+            assert reason == "ALERT_FIRING"
+            told[one.service] = True
+        said[one.service] = reason
