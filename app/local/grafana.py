@@ -12,7 +12,10 @@ from app.local.ports import HOST
 
 
 class Dashboard:
-    """Listens as long as the block runs. It answers with `answer` after `pause_s`; `keeps` the mark all the same."""
+    """Listens as long as the block runs. It answers with `answer` after `pause_s`; `keeps` the mark all the same.
+
+    `retry_after` is what it says of when to ask again, if anything.
+    """
 
     def __init__(self, port: int = 0) -> None:
         """Listen at once; requests are answered once the block has begun."""
@@ -20,6 +23,7 @@ class Dashboard:
         self.authorizations: list[str] = []
         self.answer = HTTPStatus.OK
         self.pause_s = 0.0
+        self.retry_after = ""
         self.keeps = True
         self._server = ThreadingHTTPServer((HOST, port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, name="dashboard", daemon=True)
@@ -66,6 +70,8 @@ class Dashboard:
                 self.send_response(dashboard.answer)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(raw)))
+                if dashboard.retry_after:
+                    self.send_header("Retry-After", dashboard.retry_after)
                 self.end_headers()
                 self.wfile.write(raw)
 

@@ -23,10 +23,13 @@ class HAProxy(Program):
     name = "haproxy"
     port_names = ("http", "stats")
 
-    def __init__(self, directory: Path, backends: Sequence[str], *, attached: bool = True) -> None:
-        """Its configuration is written when it starts."""
+    def __init__(
+        self, directory: Path, backends: Sequence[str], *, attached: bool = True, checked: bool = False
+    ) -> None:
+        """Its configuration is written when it starts. `checked`: it looks five times a second at who is alive."""
         super().__init__(directory, attached=attached)
         self._backends = list(backends)
+        self._check = "check inter 200ms" if checked else "no-check"
 
     @staticmethod
     def missing() -> list[str]:
@@ -60,7 +63,8 @@ class HAProxy(Program):
     def _prepare(self) -> None:
         uses = "\n".join(f"    use_backend {name} if {{ req.hdr(host) -i {name} }}" for name in self._backends)
         backends = "\n".join(
-            f"backend {name}\n    server-template {name} 1-{SLOTS} 127.0.0.1:1 disabled" for name in self._backends
+            f"backend {name}\n    server-template {name} 1-{SLOTS} 127.0.0.1:1 {self._check} disabled"
+            for name in self._backends
         )
         (self.directory / "haproxy.cfg").write_text(
             f"global\n    stats socket ipv4@{HOST}:{self.ports['stats']} level admin\n    maxconn 500\n"

@@ -2,17 +2,32 @@
 
 One transaction has the record, with the action's id as its key, and the total of its service and
 environment: a record is booked once, however often it comes. Money is in millionths, as whole
-numbers. A record that came late is kept and changes no total.
+numbers. A record that came late is kept and counted, and changes no money. Each call connects anew:
+it is rare, and a server that hangs is then noticed by the time limit of a connection.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, create_engine, event, select
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
+from sqlalchemy.pool import NullPool
 
 from tasks.clients.targets import Targets
 from tasks.contract import RecordCost
@@ -21,6 +36,10 @@ from tasks.errors import PermanentError, TemporaryError
 MILLION: Final = 1_000_000
 HOUR_MS: Final = 3_600_000
 WAIT_S: Final = 5
+"""Seconds for a connection, and for another's lock."""
+MOST: Final = 2**63 - 1
+"""Largest number of both databases."""
+WRITE: Final = "write sqlite:///path or postgresql://user:password@host/database"
 
 _tables = MetaData()
 
@@ -56,23 +75,28 @@ class Books:
                 f"book {action.book!r} has no price {action.price!r}; there are {', '.join(sorted(book.prices))}"
             )
         per_hour = round(book.prices[action.price] * MILLION) * action.replicas
-        try:
-            with _engine(book.url).begin() as db:
-                return _book(db, action, per_hour)
-        except DBAPIError as error:  # the driver's own words; SQLAlchemy's would show the whole statement
-            raise TemporaryError(f"book {action.book!r} cannot be written: {str(error.orig).strip()}") from error
+        return self._asked(action, lambda db: _book(db, action, per_hour))
 
     def recorded(self, action: RecordCost) -> bool:
         """Whether a cost was booked."""
-        book = self._targets.book(action.book)
+        one = select(COSTS.c.id).where(COSTS.c.id == action.id)
+        return self._asked(action, lambda db: db.execute(one).first() is not None)
+
+    def _asked(self, action: RecordCost, ask: Callable[[Connection], bool]) -> bool:
+        """An answer of one transaction. The database is told of in its driver's words: no password is in them."""
         try:
-            with _engine(book.url).connect() as db:
-                return db.execute(select(COSTS.c.id).where(COSTS.c.id == action.id)).first() is not None
+            with _engine(self._targets.book(action.book).url).begin() as db:
+                return ask(db)
+        except DataError as error:
+            raise PermanentError(f"book {action.book!r} takes no such record: {_words(error)}") from error
         except DBAPIError as error:
-            raise TemporaryError(f"book {action.book!r} cannot be read: {str(error.orig).strip()}") from error
+            _engine.cache_clear()  # the tables may have gone with the database: look again
+            raise TemporaryError(f"book {action.book!r} does not answer as it should: {_words(error)}") from error
 
 
 def _book(db: Connection, action: RecordCost, per_hour: int) -> bool:
+    if per_hour > MOST:
+        raise PermanentError(f"{action.replicas} replicas of {action.service} cost more than a book can hold")
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     mine = {"service": action.service, "environment": action.environment}
     row = mine | {
@@ -89,9 +113,15 @@ def _book(db: Connection, action: RecordCost, per_hour: int) -> bool:
     changed = {"records": total.records + 1}
     if action.at_ms >= total.since_ms:
         spent = total.spent + total.per_hour * (action.at_ms - total.since_ms) // HOUR_MS
+        if spent > MOST:
+            raise PermanentError(f"{action.service} would have cost more than a book can hold: is `at_ms` right?")
         changed |= {"per_hour": per_hour, "since_ms": action.at_ms, "spent": spent}
     db.execute(TOTALS.update().where(key).values(changed))
     return True
+
+
+def _words(error: DBAPIError) -> str:
+    return str(error.orig).strip()
 
 
 @cache
@@ -99,24 +129,36 @@ def _engine(address: str) -> Engine:
     """The database of an address, with its tables; made once in each process."""
     try:
         url = make_url(address)
-        if url.get_backend_name() not in {"sqlite", "postgresql"}:
-            raise PermanentError(f"a book is a database of SQLite or PostgreSQL, not {url.get_backend_name()}")
-        timeout = {"timeout" if url.get_backend_name() == "sqlite" else "connect_timeout": WAIT_S}
-        engine = create_engine(url, pool_pre_ping=True, connect_args=timeout)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise PermanentError(
-            f"the address of the book is none: {type(error).__name__}; is its driver installed?"
-        ) from None
-    if url.get_backend_name() == "sqlite":
-        if url.database:
-            try:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TemporaryError(f"there is no place for the book: {error}", delay_s=5.0) from error
-        event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
-        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    except (ArgumentError, ValueError):
+        raise PermanentError(f"the address of the book cannot be read; {WRITE}") from None
+    kind = url.drivername.partition("+")[0]
+    if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+        raise PermanentError(f"a book cannot be in {url.drivername}; {WRITE}")
+    if kind == "sqlite":
+        engine = _sqlite(url)
+    else:
+        try:
+            arguments = {"connect_timeout": WAIT_S, "tcp_user_timeout": WAIT_S * 1000}
+            engine = create_engine(url.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=arguments)
+        except ModuleNotFoundError:
+            raise PermanentError("a book in PostgreSQL needs `pip install 'headrace[postgresql]'`") from None
+        event.listen(engine, "begin", lambda db: db.exec_driver_sql(f"SET LOCAL statement_timeout = {WAIT_S * 1000}"))
     with engine.begin() as db:
-        if db.dialect.name == "postgresql":
+        if kind == "postgresql":
             db.exec_driver_sql("SELECT pg_advisory_xact_lock(746573)")  # two that make one table at once would clash
         _tables.create_all(db)
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise PermanentError(f"a book in memory would be gone with its worker; {WRITE}")
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TemporaryError(f"there is no place for the book: {error}", delay_s=5.0) from error
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": WAIT_S})
+    # one writer at a time from the first statement on: a lock that is taken later could be refused at once
+    event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
     return engine

@@ -3,6 +3,8 @@
 The action's id is a tag of its mark, so that a worker that does not know whether a mark was made can ask.
 """
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,9 @@ TIMEOUT_S: Final = 5.0
 LONGEST_S: Final = 60.0
 """Longest that a dashboard may have us wait."""
 AROUND_MS: Final = 60_000
+"""How far before and after its time a mark is looked for."""
+
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 class Dashboards:
@@ -34,7 +39,12 @@ class Dashboards:
 
     def annotated(self, action: Annotate) -> bool:
         """Whether the mark is there."""
-        asked = {"tags": action.id, "from": action.at_ms - AROUND_MS, "to": action.at_ms + AROUND_MS, "limit": 1}
+        asked = {
+            "tags": action.id,
+            "from": max(0, action.at_ms - AROUND_MS),
+            "to": action.at_ms + AROUND_MS,
+            "limit": 1,
+        }
         return bool(self._call(action, "GET", params=asked))
 
     def _call(self, action: Annotate, method: str, **more: Any) -> Any:
@@ -42,8 +52,8 @@ class Dashboards:
         url = f"{dashboard.url.rstrip('/')}/api/annotations"
         try:
             answer = httpx2.request(method, url, headers=_headers(dashboard), timeout=TIMEOUT_S, **more)
-        except httpx2.InvalidURL as error:
-            raise PermanentError(f"dashboard {action.dashboard!r} has an address that is none: {error}") from error
+        except httpx2.InvalidURL:
+            raise PermanentError(f"dashboard {action.dashboard!r} has an address that is none") from None
         except httpx2.HTTPError as error:
             why = str(error) or type(error).__name__
             raise TemporaryError(f"dashboard {action.dashboard!r} does not answer: {why}") from error
@@ -60,10 +70,16 @@ class Dashboards:
 
 
 def _headers(dashboard: Dashboard) -> dict[str, str]:
-    if not dashboard.token_file:
+    if dashboard.token_file:
+        where = f"file {dashboard.token_file}"
+        try:
+            token = Path(dashboard.token_file).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError as error:
+            raise TemporaryError(f"the token's {where} cannot be read: {error}", delay_s=5.0) from error
+    elif dashboard.token_env:
+        where, token = f"variable {dashboard.token_env}", os.environ.get(dashboard.token_env, "").strip()
+    else:
         return {}
-    try:
-        token = Path(dashboard.token_file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise TemporaryError(f"the token file {dashboard.token_file} cannot be read: {error}", delay_s=5.0) from error
+    if not _TOKEN.fullmatch(token):  # said here: the words of the HTTP library have the token in them
+        raise TemporaryError(f"the token's {where} has no token: one word of plain letters", delay_s=5.0)
     return {"Authorization": f"Bearer {token}"}

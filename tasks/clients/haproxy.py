@@ -18,22 +18,32 @@ from tasks.errors import PermanentError, TemporaryError
 TIMEOUT_S: Final = 5.0
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _MAINTENANCE: Final = 0x01 | 0x02 | 0x20
 _DRAINED: Final = 0x08 | 0x10
 """Bits of `srv_admin_state`: https://docs.haproxy.org/2.6/management.html, "show servers state"."""
+_HAS_CHECK: Final = 0x02
+_CHECKED: Final = 0x04
+"""Bits of `srv_check_state`."""
 
 
 class Slot(NamedTuple):
-    """A server of a backend: its name, the address it has now, and its admin state."""
+    """A server of a backend: its name, the address it has now, its admin state and its check's."""
 
     name: str
     address: str
     admin: int
+    check: int
 
     @property
     def serves(self) -> bool:
         """Whether it is meant to get traffic."""
         return not self.admin & (_MAINTENANCE | _DRAINED)
+
+    @property
+    def drained(self) -> bool:
+        """Whether it gets no new traffic, though connections may still be open."""
+        return bool(self.admin & _DRAINED) and not self.admin & _MAINTENANCE
 
 
 class HAProxy:
@@ -50,19 +60,8 @@ class HAProxy:
         wished = _addresses(action)
         slots = self._slots(action)
         serving = {slot.address: slot for slot in slots if slot.serves}
-        missing = [address for address in wished if address not in serving]
-        # a slot in maintenance before one that drains: connections may still be open there
-        free = sorted((slot for slot in slots if not slot.serves), key=lambda slot: not slot.admin & _MAINTENANCE)
-        if len(missing) > len(free):
-            raise PermanentError(
-                f"backend {action.backend} of {action.balancer} has {len(slots)} slots, too few for {len(wished)} "
-                "servers; raise its `server-template`"
-            )
-        for address, slot in zip(missing, free, strict=False):
-            ip, _, port = address.rpartition(":")
-            server = f"{action.backend}/{slot.name}"
-            self._ask(action, f"set server {server} addr {ip.strip('[]')} port {port}")
-            self._ask(action, f"set server {server} state ready")
+        taken = _taken(action, [address for address in wished if address not in serving], slots)
+        self._let_serve(action, taken)
         # a slot serves each wished address once: a second one that has it is drained too
         unwished = [
             slot for slot in slots if slot.serves and (slot.address not in wished or serving[slot.address] != slot)
@@ -70,14 +69,32 @@ class HAProxy:
         for slot in unwished:
             self._ask(action, f"set server {action.backend}/{slot.name} state drain")
         now = sorted(slot.address for slot in self._slots(action) if slot.serves)
-        if now != sorted(wished):
+        if now != wished:
             raise TemporaryError(f"{action.balancer} serves {action.backend} from {', '.join(now) or 'nowhere'} still")
-        return sum(slot.serves for slot in slots), len(now), bool(missing or unwished)
+        return sum(slot.serves for slot in slots), len(now), bool(taken or unwished)
+
+    def _let_serve(self, action: UpdateLoadBalancer, taken: dict[str, Slot]) -> None:
+        """Give the slots their addresses, and make them ready once HAProxy says that they have them."""
+        if not taken:
+            return
+        answers = []
+        for address, slot in taken.items():
+            ip, _, port = address.rpartition(":")
+            command = f"set server {action.backend}/{slot.name} addr {ip.strip('[]')} port {port}"
+            answers.append(self._ask(action, command).strip())
+        has = {slot.name: slot.address for slot in self._slots(action)}
+        for (address, slot), answer in zip(taken.items(), answers, strict=True):
+            if has.get(slot.name) != address:
+                raise TemporaryError(f"{action.balancer} does not give {slot.name} the address {address}: {answer}")
+        for slot in taken.values():
+            if slot.check & _HAS_CHECK and not slot.check & _CHECKED:
+                self._ask(action, f"enable health {action.backend}/{slot.name}")
+            self._ask(action, f"set server {action.backend}/{slot.name} state ready")
 
     def applied(self, action: UpdateLoadBalancer) -> int | None:
         """How many servers serve if they are exactly the wished ones, else None."""
         now = sorted(slot.address for slot in self._slots(action) if slot.serves)
-        return len(now) if now == sorted(_addresses(action)) else None
+        return len(now) if now == _addresses(action) else None
 
     def _slots(self, action: UpdateLoadBalancer) -> list[Slot]:
         if not _NAME.fullmatch(action.backend):
@@ -91,7 +108,12 @@ class HAProxy:
         names = lines[1].removeprefix("# ").split()
         rows = [dict(zip(names, line.split(), strict=False)) for line in lines[2:]]
         return [
-            Slot(row["srv_name"], _joined(row["srv_addr"], row["srv_port"]), int(row["srv_admin_state"]))
+            Slot(
+                row["srv_name"],
+                _joined(row["srv_addr"], row["srv_port"]),
+                int(row["srv_admin_state"]),
+                int(row["srv_check_state"]),
+            )
             for row in rows
         ]
 
@@ -114,37 +136,54 @@ class HAProxy:
         return answer
 
 
+def _taken(action: UpdateLoadBalancer, missing: list[str], slots: list[Slot]) -> dict[str, Slot]:
+    """A free slot for each address that no slot serves: the one that had it last, then one in maintenance."""
+    free = sorted((slot for slot in slots if not slot.serves), key=lambda slot: slot.drained)
+    if len(missing) > len(free):
+        raise PermanentError(
+            f"backend {action.backend} of {action.balancer} has {len(slots)} slots and {len(free)} of them free, "
+            f"too few for {len(missing)} new servers; raise its `server-template`"
+        )
+    had = {slot.address: slot for slot in free if slot.drained}
+    taken = {address: had[address] for address in missing if address in had}
+    others = (slot for slot in free if slot not in taken.values())
+    return taken | {address: next(others) for address in missing if address not in taken}
+
+
 def _connected(where: str) -> socket.socket:
     parts = urlsplit(where)
-    if parts.scheme == "unix":
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            link.settimeout(TIMEOUT_S)
-            link.connect(parts.path)
-        except BaseException:
-            link.close()
-            raise
-        return link
-    if parts.scheme == "tcp" and parts.hostname and parts.port:
+    if parts.scheme == "tcp":
         return socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S)
-    raise PermanentError(f"{where!r} is no address of a balancer; write unix:/path or tcp://host:port")
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        link.settimeout(TIMEOUT_S)
+        link.connect(parts.path)
+    except BaseException:
+        link.close()
+        raise
+    return link
 
 
 def _addresses(action: UpdateLoadBalancer) -> list[str]:
-    """The wished servers, checked: they come from events and go to a command line."""
+    """The wished servers, sorted and checked: they come from events and go to a command line."""
     if not action.servers:
         raise PermanentError("no servers are named, and a balancer is never emptied")
-    found = []
-    for given in action.servers:
-        host, _, port = given.rpartition(":")
-        try:
-            ip = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            raise PermanentError(f"{given[:100]!r} is no IP address and port") from None
-        if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-            raise PermanentError(f"{given[:100]!r} has no port")
-        found.append(_joined(str(ip), str(int(port))))
-    return sorted(set(found))
+    return sorted({_address(given) for given in action.servers})
+
+
+def _address(given: str) -> str:
+    """An address as HAProxy tells it. A zone (`fe80::1%…`) may be any text at all, so it is none."""
+    host, _, port = given.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise PermanentError(f"{given[:100]!r} is no IP address and port") from None
+    if "%" in host or ip.is_unspecified or ip.is_multicast:
+        raise PermanentError(f"{given[:100]!r} is no address of one server")
+    if not (_PORT.fullmatch(port) and 0 < int(port) < 65536):
+        raise PermanentError(f"{given[:100]!r} has no port")
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
+    return _joined(socket.inet_ntop(family, ip.packed), str(int(port)))
 
 
 def _joined(ip: str, port: str) -> str:

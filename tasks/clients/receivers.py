@@ -1,5 +1,7 @@
 """Receivers of notifications, by name, through apprise: chat, mail, pagers, HTTP."""
 
+import logging
+
 import apprise
 
 from tasks.clients.targets import Targets
@@ -18,7 +20,13 @@ class AppriseReceivers:
     def tell(self, action: Notify) -> None:
         """Deliver through every address of the receiver; TemporaryError if one does not take it."""
         service = apprise.Apprise()
-        if not service.add(self._targets.receiver(action.receiver)):
+        logger = logging.getLogger("apprise")
+        logger.disabled = True  # what it says of an address that is wrong has the address, with its tokens
+        try:
+            known = service.add(self._targets.receiver(action.receiver))
+        finally:
+            logger.disabled = False
+        if not known:
             raise PermanentError(f"receiver {action.receiver!r} has an address that is no apprise URL")
         severity = _SEVERITIES.get(action.severity, apprise.NotifyType.FAILURE)
         if not service.notify(body=action.body, title=action.title, notify_type=severity):

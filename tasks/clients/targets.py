@@ -9,18 +9,21 @@
 
     [dashboards.main]
     url = "https://grafana.example.org"
-    token_file = "/run/secrets/grafana"      # a service account's token; left out: none
+    token_file = "/run/secrets/grafana"      # a service account's token, or token_env = "NAME"; left out: none
 
     [books.main]
     url = "postgresql+psycopg://user:password@db/costs"   # left out: SQLite in .headrace/costs.db
     prices = {default = 0.05, small = 0.02}  # of a replica for an hour
 
-The clients of this package read their own table.
+The clients of this package read their own table. A mistake is told with its place, and never with what
+stands there: that may be a password.
 """
 
-from collections.abc import Mapping
+import math
+import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -28,10 +31,21 @@ from tasks.errors import PermanentError, TemporaryError
 
 
 class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a dashboard's API is, and the file of its token."""
+    """Where a dashboard's API is, and the file or the variable of the environment that has its token."""
 
     url: str
     token_file: str = ""
+    token_env: str = ""
+
+    def __post_init__(self) -> None:
+        """What is wrong, as a ValueError: msgspec adds the place."""
+        parts = _parts(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("`url` is no http://host:port/path")
+        if parts.username is not None:  # a log line of a request would have it
+            raise ValueError("`url` has a user in it; put a token into `token_file` or `token_env`")
+        if self.token_file and self.token_env:
+            raise ValueError("there are `token_file` and `token_env`; leave one out")
 
 
 class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,15 +54,19 @@ class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prices: dict[str, float]
     url: str = "sqlite:///.headrace/costs.db"
 
+    def __post_init__(self) -> None:
+        """What is wrong, as a ValueError: msgspec adds the place."""
+        for name, price in self.prices.items():
+            if not (math.isfinite(price) and price >= 0):
+                raise ValueError(f"price `{name}` is {price}; it may be 0 or more")
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    receivers: dict[str, str | list[str]] = {}
-    balancers: dict[str, str] = {}
-    dashboards: dict[str, Dashboard] = {}
-    books: dict[str, Book] = {}
 
-
-T = TypeVar("T")
+_TABLES: Final[dict[str, Any]] = {
+    "receivers": str | list[str],
+    "balancers": str,
+    "dashboards": Dashboard,
+    "books": Book,
+}
 
 
 class Targets:
@@ -56,43 +74,76 @@ class Targets:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._known: _File | None = None
+        self._known: dict[str, dict[str, Any]] | None = None
 
     def receiver(self, name: str) -> list[str]:
         """Apprise addresses of a receiver."""
-        urls = self._one("receiver", self._all().receivers, name)
+        urls: str | list[str] = self._one("receivers", name)
         return [urls] if isinstance(urls, str) else urls
 
     def balancer(self, name: str) -> str:
-        """Address of a balancer's stats socket."""
-        return self._one("balancer", self._all().balancers, name)
+        """Address of a balancer's stats socket: `unix:/path` or `tcp://host:port`."""
+        address: str = self._one("balancers", name)
+        return address
 
     def dashboard(self, name: str) -> Dashboard:
         """A dashboard."""
-        return self._one("dashboard", self._all().dashboards, name)
+        found: Dashboard = self._one("dashboards", name)
+        return found
 
     def book(self, name: str) -> Book:
         """A book of costs."""
-        return self._one("book", self._all().books, name)
+        found: Book = self._one("books", name)
+        return found
 
-    def _one(self, what: str, table: Mapping[str, T], name: str) -> T:
-        if name in table:
-            return table[name]
-        where = self._file or "HEADRACE_TARGETS_FILE, which is not set"
-        there = f"; there are {', '.join(sorted(table))}" if table else ""
-        raise PermanentError(f"there is no {what} {name!r} in {where}{there}")
-
-    def _all(self) -> _File:
+    def _one(self, table: str, name: str) -> Any:
         if self._known is None:
             self._known = self._read()
-        return self._known
+        known = self._known.get(table, {})
+        if name in known:
+            return known[name]
+        where = self._file or "HEADRACE_TARGETS_FILE, which is not set"
+        there = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise PermanentError(f"there is no {table.removesuffix('s')} {name!r} in {where}{there}")
 
-    def _read(self) -> _File:
+    def _read(self) -> dict[str, dict[str, Any]]:
         if self._file is None:
-            return _File()
+            return {}
         try:
-            found: Any = msgspec.toml.decode(self._file.read_bytes(), type=_File)
+            raw = tomllib.loads(self._file.read_text(encoding="utf-8"))
+            return {table: _table(table, entries) for table, entries in raw.items()}
         except (OSError, ValueError) as error:  # whoever edits the file is given the time to mend it
             raise TemporaryError(f"the targets file {self._file} cannot be read: {error}", delay_s=5.0) from error
-        assert isinstance(found, _File)
-        return found
+
+
+def _table(table: str, entries: Any) -> dict[str, Any]:
+    if table not in _TABLES:
+        raise ValueError(f"there is no table `{table}`; there are {', '.join(_TABLES)}")
+    if not isinstance(entries, dict):
+        raise ValueError(f"`{table}` is no table of names")  # noqa: TRY004 - a mistake in a file, told as one
+    found = {}
+    for name, given in entries.items():
+        try:
+            found[name] = msgspec.convert(given, _TABLES[table])
+            if table == "balancers":
+                _check_balancer(given)
+        except ValueError as error:
+            raise ValueError(f"{table}.{name}: {error}") from None
+    return found
+
+
+def _check_balancer(address: str) -> None:
+    parts = _parts(address)
+    unix = parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc
+    tcp = parts.scheme == "tcp" and parts.hostname and parts.port and not parts.path
+    if not (unix or tcp):
+        raise ValueError("is no address of a stats socket; write unix:/path or tcp://host:port")
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        assert parts.port is None or parts.port >= 0  # reading it is what finds a port that is none
+    except ValueError:
+        raise ValueError("has an address that cannot be read") from None  # Python's words have parts of it
+    return parts

@@ -1,4 +1,4 @@
-"""The build command and the targets file; the fleet is tested on a real Redis."""
+"""The build command; what speaks to a server is tested on a real one, in `tests/integration`."""
 
 import threading
 import time
@@ -6,9 +6,7 @@ import time
 import pytest
 
 from tasks.clients.command import TOOK_TOO_LONG, CommandBuilder
-from tasks.clients.receivers import AppriseReceivers
-from tasks.clients.targets import Targets
-from tasks.contract import Build, Notify
+from tasks.contract import Build
 from tasks.errors import PermanentError, TemporaryError
 
 TIMES = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
@@ -16,10 +14,6 @@ TIMES = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
 
 def job(id_="j-0-1-0", **more):
     return Build(id=id_, repo="app", branch="main", **TIMES, **more)
-
-
-def telling(receiver="team"):
-    return Notify(id="a", receiver=receiver, title="t", body="b", **TIMES)
 
 
 @pytest.fixture
@@ -87,45 +81,3 @@ def test_an_id_never_leads_out_of_the_build_directory(builds, tmp_path, id_):
 def test_without_a_build_command_the_setting_is_named(builds):
     with pytest.raises(PermanentError, match="HEADRACE_BUILD_COMMAND"):
         builds("").build(job())
-
-
-def test_without_a_targets_file_the_setting_is_named():
-    with pytest.raises(PermanentError, match="HEADRACE_TARGETS_FILE"):
-        AppriseReceivers(Targets(None)).tell(telling())
-
-
-def test_a_receiver_that_is_not_in_the_file_is_refused_with_both_names(tmp_path):
-    file = tmp_path / "targets.toml"
-    file.write_text('[receivers]\nother = "json://127.0.0.1:1"\n')
-    with pytest.raises(PermanentError, match=r"'team'.*targets\.toml"):
-        AppriseReceivers(Targets(file)).tell(telling())
-
-
-@pytest.mark.parametrize(
-    "text", ["[receivers", 'receivers = "x"', "[receivers]\nteam = 3\n", "[receivers]\nteam = [3]\n", "\xff"]
-)
-def test_a_targets_file_with_a_mistake_is_named_and_read_again(tmp_path, text):
-    file = tmp_path / "targets.toml"
-    file.write_bytes(text.encode("latin-1"))
-    receivers = AppriseReceivers(Targets(file))
-    with pytest.raises(TemporaryError, match=r"targets\.toml"):
-        receivers.tell(telling())
-    file.write_text('[receivers]\nother = "json://127.0.0.1:1"\n')
-    with pytest.raises(PermanentError, match="no receiver 'team'"):
-        receivers.tell(telling())
-
-
-def test_an_address_that_is_none_is_refused_without_being_told(tmp_path):
-    file = tmp_path / "targets.toml"
-    file.write_text('[receivers]\nteam = "nonsense-with-a-secret"\n')
-    with pytest.raises(PermanentError) as refused:
-        AppriseReceivers(Targets(file)).tell(telling())
-    assert "'team'" in str(refused.value)
-    assert "secret" not in str(refused.value)
-
-
-def test_a_receiver_that_cannot_be_reached_is_tried_again(tmp_path):
-    file = tmp_path / "targets.toml"
-    file.write_text('[receivers]\nteam = "json://127.0.0.1:1"\n')
-    with pytest.raises(TemporaryError, match="'team'"):
-        AppriseReceivers(Targets(file)).tell(telling())

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from tasks.contract import Build, Notify, Scale, encode
+from tasks.contract import Annotate, Build, Notify, RecordCost, Scale, UpdateLoadBalancer, encode
 from tasks.errors import RejectedError
 from tasks.incoming import decoded, entry_of
 
@@ -13,13 +13,22 @@ SCALE = Scale(
     id="j-0-1-0", service="web", decided_at_ms=1, expires_at_ms=2, from_replicas=1, to_replicas=2, generation=7
 )
 BUILD = Build(id="j-0-1-1", service="app", decided_at_ms=1, expires_at_ms=2, repo="app", branch="main")
+SERVED = UpdateLoadBalancer(
+    id="j-0-1-2", service="web", decided_at_ms=1, expires_at_ms=2, balancer="edge", backend="api",
+    servers=["10.0.0.1:80"], generation=8,
+)  # fmt: skip
+MARK = Annotate(id="j-0-1-3", service="web", decided_at_ms=1, expires_at_ms=2, dashboard="main", text="t", at_ms=5)
+COST = RecordCost(
+    id="j-0-1-4", service="web", decided_at_ms=1, expires_at_ms=2, book="main", environment="", version="", replicas=1,
+    at_ms=5,
+)  # fmt: skip
 
 
 def plain(action=SCALE, **changed):
     return json.loads(encode(action)) | changed
 
 
-@pytest.mark.parametrize("action", [SCALE, BUILD])
+@pytest.mark.parametrize("action", [SCALE, BUILD, SERVED, MARK, COST])
 def test_an_action_comes_out_as_it_went_in(action):
     assert decoded(plain(action)) == action
 
@@ -41,6 +50,14 @@ def test_an_action_comes_out_as_it_went_in(action):
         (plain(id="x" * 256), "256"),
         (plain(service=""), "`service`"),
         (plain(schema=2), "update the worker"),
+        (plain(SERVED, servers=[]), "`servers` has 0"),
+        (plain(SERVED, servers=["10.0.0.1:80"] * 1001), "1001"),
+        (plain(SERVED, servers="10.0.0.1:80"), "servers"),
+        (plain(SERVED, generation=2**53), "generation"),
+        (plain(MARK, at_ms=-1), "at_ms"),
+        (plain(MARK, tags=[1]), "tags"),
+        (plain(COST, at_ms=2**53), "at_ms"),
+        (plain(COST, replicas=-1), "replicas"),
     ],
 )
 def test_what_is_no_action_is_refused_with_what_is_wrong(argument, words):
@@ -57,6 +74,11 @@ def test_a_scaling_claims_its_target_and_generation_too():
     other = msgspec.structs.replace(SCALE, target="web-blue", driver="kubernetes")
     assert entry_of(other).target == "kubernetes:web-blue"
     assert entry_of(BUILD).target == ""
+
+
+def test_servers_of_a_backend_claim_it_and_their_generation_too():
+    assert (entry_of(SERVED).target, entry_of(SERVED).generation) == ("balancer:edge/api", 8)
+    assert (entry_of(MARK).target, entry_of(COST).target) == ("", "")
 
 
 def test_the_same_request_at_another_time_has_the_same_payload():
