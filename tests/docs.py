@@ -45,7 +45,7 @@ ABOUT = {
         "[CEL](https://cel.dev) over windows of the service's series: `avg`, `min`, `max`, `sum`, `count` and `rate` "
         "take a metric and a window, `last` and `absent` a metric, `replicas()` nothing; names and windows are texts, "
         "and all numbers doubles, so write `90.0`. What cannot be said, because data are missing, is unknown: it "
-        "neither fires nor resolves, and is told as such. A window is exact to a twentieth of the longest one that "
+        "neither fires nor resolves, and is told as such. A window is exact to an eighteenth of the longest that "
         "is asked of its metric. Grouping over services is left to Alertmanager."
     ),
     "Route": (

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from app.policy.fold import paused, policies_for
+from app.policy.fold import meant_for, paused
 from app.policy.state import State
 
 
@@ -26,7 +26,7 @@ def service_in(state: State, service: str) -> dict[str, Any]:
         "now_ms": state.now_ms,
         "next_offset": state.next_offset,
         "fingerprint": state.fingerprint,
-        "policies": [policy.metadata.name for policy in policies_for(state, service)],
+        "policies": [policy.metadata.name for policy in meant_for(state, service).scales],
         "paused": None if pause is None else named(pause),
         "memory": None if memory is None else named(memory),
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from app.policy.alert import watch
 from app.policy.decision import Reason
-from app.policy.fold import alerts_for, policies_for
+from app.policy.fold import meant_for
 from app.policy.look import look_at
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_scale import ScalePolicy
@@ -30,7 +30,7 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     if not (service.series or service.observed or service.memories or service.alerts):
         remind(state, name, service, _forgotten_ms(service))
         return  # only deploys and changes tell of it: there is nothing that could be scaled
-    policies, alerts = policies_for(state, name), alerts_for(state, name)
+    policies, alerts = meant_for(state, name)
     _forget_stale(state, service, [*policies, *alerts])
     _series_limit(name, service, policies, writer)
     for mode in ("active", "shadow"):

@@ -43,28 +43,31 @@ class Expression:
             raise ValueError(" ".join(str(error).split())) from None
         self.reads = _reads(text)
         self._check()
+        self._ask: Ask = lambda *_: None
+        self._values: dict[str, float | bool | None] = {}
+        self._context = cel.Context()
+        for name in (*WINDOWED, *PLAIN, "replicas"):
+            self._context.add_function(name, self._function(name))
 
     def evaluate(self, ask: Ask) -> tuple[bool | None, dict[str, float | bool | None]]:
         """True, False or None for unknown, and what each call came to, in the order in which they were made."""
-        values: dict[str, float | bool | None] = {}
-
-        def call(function: str) -> Callable[..., Any]:
-            def answer(*words: str) -> float | bool | None:
-                metric, window = (*words, "", "")[:2]
-                found = ask(function, metric, _window_ms(window))
-                values[f"{function}({', '.join(filter(None, words))})"] = found
-                return found
-
-            return answer
-
-        context = cel.Context()
-        for function in (*WINDOWED, *PLAIN, "replicas"):
-            context.add_function(function, call(function))
+        self._ask, self._values = ask, {}
         try:
-            found = self._program.execute(context)
+            found = self._program.execute(self._context)
         except (RuntimeError, TypeError, KeyError, ValueError, OverflowError):
-            return None, values
-        return (found if isinstance(found, bool) else None), values
+            found = None
+        return (found if isinstance(found, bool) else None), self._values
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        """A function of the expression; made once, since that costs more than an evaluation."""
+
+        def answer(*words: str) -> float | bool | None:
+            metric, window = (*words, "", "")[:2]
+            found = self._ask(name, metric, _window_ms(window))
+            self._values[f"{name}({', '.join(filter(None, words))})"] = found
+            return found
+
+        return answer
 
     def _check(self) -> None:
         used = {name for name in self._program.functions() if not _OPERATORS.search(name)}

@@ -5,6 +5,7 @@ partition was seen before and changes nothing.
 """
 
 from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
 
 from app.policy import facts
 from app.policy.expression import compiled as expression
@@ -16,30 +17,39 @@ from app.policy.windows import Window, width_for
 from tasks.contract import Kind, Outcome, Status
 
 
-def policies_for(state: State, service: str) -> list[ScalePolicy]:
-    """The Scale policies in force that are meant for a service, by name."""
-    found = [compiled(document) for document in state.policies]
-    return [
-        one
-        for one in found
-        if isinstance(one, ScalePolicy) and one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
-    ]
+class Meant(NamedTuple):
+    """The policies in force that are meant for a service, by name."""
+
+    scales: list[ScalePolicy]
+    alerts: list[AlertPolicy]
 
 
-def alerts_for(state: State, service: str) -> list[AlertPolicy]:
-    """The Alert policies in force that are meant for a service, by name."""
-    found = [compiled(document) for document in state.policies]
-    return [
-        one
-        for one in found
-        if isinstance(one, AlertPolicy) and one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
-    ]
+_meant: dict[tuple[str, str], Meant] = {}
+_MANY: Final = 100_000
+
+
+def meant_for(state: State, service: str) -> Meant:
+    """The policies that are meant for a service; found once for each set and service."""
+    key = (state.fingerprint, service)
+    found = _meant.get(key)
+    if found is None:
+        if len(_meant) >= _MANY:
+            _meant.clear()
+        mine = [
+            one
+            for one in map(compiled, state.policies)
+            if one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
+        ]
+        found = _meant[key] = Meant(
+            [one for one in mine if isinstance(one, ScalePolicy)], [one for one in mine if isinstance(one, AlertPolicy)]
+        )
+    return found
 
 
 def windows_for(state: State, service: str) -> dict[str, int]:
     """Metric → longest window in milliseconds that an alert asks of it (0: its newest sample)."""
     found: dict[str, int] = {}
-    for one in alerts_for(state, service):
+    for one in meant_for(state, service).alerts:
         for metric, window_ms in expression(one.spec.expr).reads.items():
             found[metric] = max(found.get(metric, 0), window_ms)
     return found
@@ -47,8 +57,11 @@ def windows_for(state: State, service: str) -> dict[str, int]:
 
 def read_by_policies(state: State, service: str) -> dict[str, int]:
     """Metrics that some policy in force reads of a service, with the longest window of each."""
-    scaling = {metric.name: 0 for one in policies_for(state, service) for metric in one.spec.metrics}
-    return scaling | windows_for(state, service)
+    found = windows_for(state, service)
+    for one in meant_for(state, service).scales:
+        for metric in one.spec.metrics:
+            found[metric.name] = max(found.get(metric.name, 0), round(metric.over_s * 1000))
+    return found
 
 
 def is_new(state: State, source: facts.Source) -> bool:
@@ -163,8 +176,8 @@ def fold_policies(state: State, policies: facts.PolicySet) -> None:
     state.policies = sorted(policies.policies, key=lambda one: one.name)
     state.fingerprint = policies.fingerprint
     for name, service in state.services.items():
-        kept = {one.metadata.name for one in policies_for(state, name)}
-        watched = {one.metadata.name for one in alerts_for(state, name)}
+        kept = {one.metadata.name for one in meant_for(state, name).scales}
+        watched = {one.metadata.name for one in meant_for(state, name).alerts}
         read = read_by_policies(state, name)
         service.memories = {policy: memory for policy, memory in service.memories.items() if policy in kept}
         service.alerts = {policy: memory for policy, memory in service.alerts.items() if policy in watched}

@@ -51,10 +51,11 @@ class Wish(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A series that is not stale: its labels, and its newest sample."""
+    """A series that is not stale: its labels, its newest sample, and what counts of it."""
 
     labels: Mapping[str, str]
     newest: Series
+    value: float
 
 
 def fresh(state: State, service: Service, metric: Metric, stale_s: float) -> list[Fresh]:
@@ -66,8 +67,24 @@ def fresh(state: State, service: Service, metric: Metric, stale_s: float) -> lis
             continue
         labels = labels_of(key)
         if all(labels.get(name) == value for name, value in metric.labels.items()):
-            found.append(Fresh(labels, one))
+            found.append(Fresh(labels, one, _counts(state, metric, one)))
     return found
+
+
+def _counts(state: State, metric: Metric, one: Series) -> float:
+    """What counts of a series: its newest sample, or what its window comes to."""
+    if not metric.over_s or one.window is None:
+        return one.value
+    buckets = one.window.since(state.now_ms - round(metric.over_s * 1000))
+    if not buckets:
+        return one.value  # older than the window, and not stale yet
+    match metric.aggregate:
+        case "max":
+            return max(bucket.most for bucket in buckets)
+        case "min":
+            return min(bucket.least for bucket in buckets)
+    total = sum(bucket.sum for bucket in buckets)
+    return total if metric.aggregate == "sum" else total / sum(bucket.count for bucket in buckets)
 
 
 @lru_cache(maxsize=100_000)
@@ -92,7 +109,7 @@ def wish_of(state: State, service: Service, spec: ScaleSpec, metric: Metric, cur
 
 
 def _shared(asked: Asked, service: Service, series: list[Fresh], metric: Metric) -> Answer:
-    usage = sum(milli_of(one.newest.value) for one in series)
+    usage = sum(milli_of(one.value) for one in series)
     target = milli(metric.target.number)
     if metric.target.type == "Value":
         return for_value(asked, usage, target)
@@ -102,7 +119,7 @@ def _shared(asked: Asked, service: Service, series: list[Fresh], metric: Metric)
 
 def _each(asked: Asked, series: list[Fresh], metric: Metric) -> Answer:
     samples = {
-        instance_of(one.labels): Sample(milli_of(one.newest.value), one.newest.at_ms, _window_ms(one.labels))
+        instance_of(one.labels): Sample(milli_of(one.value), one.newest.at_ms, _window_ms(one.labels))
         for one in sorted(series, key=lambda one: one.newest.at_ms)
     }
     names = {one.name for one in asked.instances}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.policy.durations import Quantity
+from app.policy.durations import Quantity, Seconds
 from app.policy.model import Strict
 
 TargetType = Literal["Utilization", "AverageValue", "Value"]
@@ -114,6 +114,12 @@ class Metric(Strict):
     pods: Pods | None = None
     object: Shared | None = None
     external: Shared | None = None
+    over_s: Seconds = Field(
+        0.0,
+        alias="over",
+        description="Time over which a series counts; 0s: its newest sample alone, as Kubernetes has it.",
+    )
+    aggregate: Annotated[Literal["mean", "max", "min", "sum"], Field(description="What counts of that time.")] = "mean"
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:

@@ -1,15 +1,15 @@
 """Samples of one series over time, as a few buckets: what `avg("cpu", "5m")` is asked of. Pure.
 
 `app.policy.fold` adds samples, by their own times and in any order; `app.policy.expression` asks. A
-series keeps 20 buckets of the longest window that any policy asks for, so a border of a window is
-as exact as a twentieth of that.
+series keeps 18 buckets of the longest window that any policy asks for, so a border of a window is
+as exact as an eighteenth of that.
 """
 
 from typing import Final
 
 import msgspec
 
-BUCKETS: Final = 20
+BUCKETS: Final = 18
 """Buckets of the longest window."""
 
 

@@ -229,7 +229,7 @@ def test_a_full_window_of_five_minutes_is_below_a_kilobyte():
     run(made, *range(400))
     assert len(made.state.services["web"].series) == 1
     assert len(pack(made.state)) - before < 1000 + 300, "300 are the service itself"
-    assert width_for(300_000) == 15_000
+    assert width_for(300_000) == 16_667
 
 
 def test_a_rate_counts_resets_as_beginnings_and_adds_up_over_instances():

@@ -3,6 +3,7 @@
 import pytest
 
 from app.policy.files import compiled, document_of
+from app.policy.measure import fresh
 from tests.unit.policy.builders import Journal, policy, reasons, scales
 
 
@@ -109,3 +110,35 @@ def test_a_document_of_kubernetes_has_none_of_it():
     words = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "w"}}
     found = compiled(document_of(words | {"spec": spec})).spec
     assert (found.deployHold_s, found.cooldown.up_s, found.fallback) == (0.0, 0.0, None)
+
+
+def over(aggregate, seconds="10s"):
+    made = Journal()
+    text = with_spec("web").replace(
+        "- type: Resource\n", f"- type: Resource\n      over: {seconds}\n      aggregate: {aggregate}\n"
+    )
+    made.policies(text)
+    made.instances(2)
+    return made
+
+
+@pytest.mark.parametrize(("aggregate", "value"), [("mean", 75.0), ("max", 120.0), ("min", 20.0), ("sum", 300.0)])
+def test_a_metric_may_count_over_a_window(aggregate, value):
+    made = over(aggregate, "20s")
+    for one in (500, 20, 120, 110, 50):
+        made.samples(one, after_s=15 if one == 20 else 2)
+    service = made.state.services["web"]
+    made.state.now_ms += 7000
+    (metric,) = compiled(made.state.policies[0]).spec.metrics
+    (found,) = fresh(made.state, service, metric, 300.0)
+    assert found.value == value, "the first is out of the window"
+
+
+def test_a_window_forgets_a_spike_and_the_newest_sample_alone_does_not_decide():
+    made = over("mean", "20s")
+    for _ in range(20):
+        made.samples(60, 60, after_s=1)
+    assert scales(made.samples(120, 120, after_s=1)) == [], "one sample of twenty"
+    for _ in range(10):
+        made.samples(120, 120, after_s=1)
+    assert scales(made.decisions)[0] == (2, 3)
