@@ -112,8 +112,10 @@ def _address(message: Mapping[str, Any]) -> str:
         ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         ip = None
-    number = int(port) if port.isascii() and port.isdecimal() else 0
-    if ip is None or not 0 < number < 65536:
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else 0
+    # a zone (`fe80::1%…`) may hold any text, and no balancer can send to all addresses or to many at once
+    usable = ip is not None and "%" not in host and not ip.is_unspecified and not ip.is_multicast
+    if ip is None or not usable or not 0 < number < 65536:
         raise UnreadableError(f"'address' is {given!r}, not an IP address and a port like 10.0.0.7:8080")
     return f"[{ip}]:{number}" if ip.version == 6 else f"{ip}:{number}"
 
