@@ -33,6 +33,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "send": Entry("send", "send", "Send samples or a deploy."),
     "pause": Entry("commands", "pause", "Pause the scaling of a service."),
     "resume": Entry("commands", "resume", "Let a paused service scale again."),
+    "silence": Entry("commands", "silence", "Tell nobody of a service's alerts for a while."),
+    "unsilence": Entry("commands", "unsilence", "End a silence."),
     "decisions": Entry("decisions", "decisions", "List decisions and refusals."),
     "explain": Entry("explain", "explain", "Say why something was decided."),
     "timeline": Entry("timeline", "timeline", "Tell what happened to a service, in the order of time."),

@@ -1,4 +1,4 @@
-"""`headrace pause` and `headrace resume`: a person's word on a service, written to the control topic."""
+"""`headrace pause`, `resume`, `silence`, `unsilence`: a person's word on a service, written to the control topic."""
 
 import msgspec
 import typer
@@ -10,6 +10,7 @@ from app.settings import settings
 from app.stream import client
 from app.stream.topics import CONTROL
 
+ALERT = typer.Option("*", "--alert", help="Name of the alert, or a glob; `*` is every one of the service's.")
 SERVICE = typer.Argument(help="Name of the service, or `*` for all.")
 
 
@@ -37,7 +38,30 @@ def resume(
     typer.echo(f"scaling of {service} goes on")
 
 
-def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int) -> None:
+def silence(
+    service: str = SERVICE,
+    alert: str = ALERT,
+    reason: str = typer.Option(..., "--reason", "-r", help="Why, for those who read history."),
+    last: str = typer.Option(..., "--for", help="How long, like 2h: a silence without an end is forgotten."),
+    author: str | None = authors.AUTHOR,
+) -> None:
+    """Tell nobody of a service's alerts for a while: they go on and are recorded; what still fires then is told."""
+    _send(Verb.SILENCE, service, reason, author or authors.default(), now_ms() + duration_ms(last), alert)
+    typer.echo(f"alerts {alert} of {service} are silenced for {last}")
+
+
+def unsilence(
+    service: str = SERVICE,
+    alert: str = ALERT,
+    reason: str = typer.Option("", "--reason", "-r", help="Why, for those who read history."),
+    author: str | None = authors.AUTHOR,
+) -> None:
+    """End a silence before its time; service and alert as they were given to it."""
+    _send(Verb.UNSILENCE, service, reason, author or authors.default(), 0, alert)
+    typer.echo(f"alerts {alert} of {service} are told again")
+
+
+def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, alert: str = "*") -> None:
     fact = {
         "kind": "command",
         "verb": verb,
@@ -46,5 +70,6 @@ def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int) -> 
         "reason": reason,
         "at_ms": now_ms(),
         "until_ms": until_ms,
+        "alert": alert,
     }
     client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])

@@ -204,6 +204,8 @@ class Board:
     def _concerns(self, word: Deploy | Change | Command | PolicySet, at_ms: int) -> None:
         """What a word changes on its service's card, or on all of them."""
         if isinstance(word, Command):
+            if word.verb not in {Verb.PAUSE, Verb.RESUME}:
+                return
             words = f"by {word.author or 'somebody'}: {word.reason}" if word.verb is Verb.PAUSE else ""
             for name, service in self._services.items():
                 if word.service in {"*", name}:

@@ -6,12 +6,14 @@ is unknown is said.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.policy.answers import Answers
 from app.policy.decision import SENTENCES, Reason
 from app.policy.expression import compiled
+from app.policy.fold import silenced
 from app.policy.model_alert import TEMPLATE, AlertPolicy
-from app.policy.state import AlertMemory, Service, State
+from app.policy.state import AlertMemory, Pause, Service, State
 from app.policy.writer import Writer
 from tasks.contract import EXPIRY_S, Kind, Notify
 
@@ -29,7 +31,8 @@ def watch(state: State, name: str, service: Service, policies: list[AlertPolicy]
             memory.first_ms = state.now_ms
         answers = Answers(state, service, round(policy.spec.stale_s * 1000))
         found, values = compiled(policy.spec.expr).evaluate(answers.answer)
-        alert = Alert(name, policy, memory, state.now_ms, values, service.source)
+        silence = silenced(state, name, policy.metadata.name)
+        alert = Alert(name, policy, memory, state.now_ms, values, service.source, silence)
         alert.advance(found)
         alert.tell(writer)
 
@@ -44,6 +47,7 @@ class Alert:
     now_ms: int
     values: Values
     source: str
+    silence: Pause | None = None
 
     def advance(self, found: bool | None) -> None:  # noqa: FBT001 - a value, not a switch
         """The next state; unknown leaves it as it is."""
@@ -68,7 +72,14 @@ class Alert:
         action = self._notification(reason, writer.next_id()) if self._is_told(reason) else None
         memory.reason = "" if over else reason.value
         memory.told_ms = -1 if over else self.now_ms if action is not None else memory.told_ms
-        evidence = {"expr": self.policy.spec.expr, "values": self.values, "labels": self._labels, "source": self.source}
+        evidence: dict[str, Any] = {
+            "expr": self.policy.spec.expr,
+            "values": self.values,
+            "labels": self._labels,
+            "source": self.source,
+        }
+        if self.silence is not None:
+            evidence["silenced"] = {"author": self.silence.author, "reason": self.silence.reason}
         writer.write(self.service, self.policy, reason, evidence, action=action)
 
     def _reason(self) -> Reason | None:
@@ -88,17 +99,17 @@ class Alert:
 
     def _due_again(self, reason: Reason) -> bool:
         telling = self.policy.spec.notify
-        if reason is not Reason.ALERT_FIRING or telling is None:
+        if reason is not Reason.ALERT_FIRING or telling is None or self.silence is not None:
             return False
-        return self.now_ms - self.memory.told_ms >= round(telling.repeat_interval_s * 1000)
+        return self.memory.told_ms < 0 or self.now_ms - self.memory.told_ms >= round(telling.repeat_interval_s * 1000)
 
     def _is_told(self, reason: Reason) -> bool:
         """Whether people are told: of the end only those who were told of the beginning."""
         telling = self.policy.spec.notify
-        if telling is None:
+        if telling is None or self.silence is not None:
             return False
         if reason is Reason.ALERT_FIRING:
-            return self.memory.told_ms < 0 or self._due_again(reason)
+            return self._due_again(reason)
         return reason is Reason.ALERT_RESOLVED and telling.send_resolved and self.memory.told_ms >= 0
 
     def _notification(self, reason: Reason, action_id: str) -> Notify:

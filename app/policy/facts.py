@@ -170,10 +170,15 @@ class Verb(StrEnum):
 
     PAUSE = "pause"
     RESUME = "resume"
+    SILENCE = "silence"
+    UNSILENCE = "unsilence"
 
 
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """A person's word on one service (or all, `*`): pause or resume its scaling, why and until when."""
+    """A person's word on one service (or all, `*`): on its scaling or its alerts, why and until when.
+
+    `alert` is which alerts a silence is for: a name or a glob, empty for all.
+    """
 
     source: Source
     verb: Verb
@@ -182,6 +187,7 @@ class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     reason: str
     at_ms: int
     until_ms: int = 0
+    alert: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="kind"):

@@ -194,17 +194,32 @@ def _fit_window(series: Series, longest_ms: int) -> None:
 
 
 def fold_command(state: State, command: facts.Command) -> None:
-    """Pause or resume the scaling of a service, or of all (`*`); each pause is ended by its own resume."""
-    if command.verb is facts.Verb.PAUSE:
-        state.pauses[command.service] = Pause(command.author, command.reason, command.until_ms)
-    else:
-        state.pauses.pop(command.service, None)
+    """Pause or resume a scaling, silence alerts or not any more; each is ended by its own counterpart."""
+    word = Pause(command.author, command.reason, command.until_ms)
+    match command.verb:
+        case facts.Verb.PAUSE:
+            state.pauses[command.service] = word
+        case facts.Verb.RESUME:
+            state.pauses.pop(command.service, None)
+        case facts.Verb.SILENCE:
+            state.silences[f"{command.service}\x1f{command.alert or '*'}"] = word
+        case facts.Verb.UNSILENCE:
+            state.silences.pop(f"{command.service}\x1f{command.alert or '*'}", None)
 
 
 def paused(state: State, service: str) -> Pause | None:
     """The pause that holds for a service now."""
-    for name in (service, "*"):
-        pause = state.pauses.get(name)
-        if pause is not None and (pause.until_ms == 0 or pause.until_ms > state.now_ms):
-            return pause
+    return next((one for name in (service, "*") if (one := state.pauses.get(name)) and _holds(state, one)), None)
+
+
+def silenced(state: State, service: str, alert: str) -> Pause | None:
+    """The silence that holds for an alert of a service now."""
+    for key, one in state.silences.items():
+        services, _, alerts = key.partition("\x1f")
+        if fnmatchcase(service, services) and fnmatchcase(alert, alerts) and _holds(state, one):
+            return one
     return None
+
+
+def _holds(state: State, one: Pause) -> bool:
+    return one.until_ms == 0 or one.until_ms > state.now_ms

@@ -174,7 +174,7 @@ class Service(msgspec.Struct, array_like=True):
 
 
 class Pause(msgspec.Struct, array_like=True):
-    """Somebody paused scaling; `until_ms` 0 is until resumed."""
+    """Somebody paused scaling, or silenced alerts; `until_ms` 0 is until it is taken back."""
 
     author: str
     reason: str
@@ -184,7 +184,7 @@ class Pause(msgspec.Struct, array_like=True):
 class State(msgspec.Struct):
     """The state of one journal partition. `marks` are (offset, item) of the newest fact of each source partition.
 
-    `events` and `recent` are of changes to all services, as in `Service`.
+    `silences` are by service and alert; `events` and `recent` are of changes to all services, as in `Service`.
     """
 
     partition: int
@@ -198,6 +198,7 @@ class State(msgspec.Struct):
     marks: dict[str, tuple[int, int]] = {}
     services: dict[str, Service] = {}
     pauses: dict[str, Pause] = {}
+    silences: dict[str, Pause] = {}
     timers: list[tuple[int, str]] = []
     events: dict[str, str] = {}
     recent: list[Recent] = []

@@ -52,7 +52,7 @@ class PolicySetMessage(msgspec.Struct, frozen=True, tag="policy_set", tag_field=
 
 
 class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """What `headrace pause` and `resume` write. `until_ms` 0 means until somebody resumes."""
+    """What `headrace pause`, `resume`, `silence` and `unsilence` write. `until_ms` 0 means until somebody resumes."""
 
     verb: Verb
     service: str
@@ -60,6 +60,7 @@ class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind
     reason: str
     at_ms: int
     until_ms: int = 0
+    alert: str = ""
 
 
 MOST_INSTANCES: Final = 1000
@@ -113,7 +114,14 @@ def control(raw: Raw, source: Source) -> PolicySet | Command:
     if isinstance(found, CommandMessage):
         count(found.until_ms, "until_ms")
         return Command(
-            source, found.verb, _service(found.service), found.author, found.reason, found.at_ms, found.until_ms
+            source,
+            found.verb,
+            _service(found.service),
+            found.author,
+            found.reason,
+            found.at_ms,
+            found.until_ms,
+            within(found.alert, "alert"),
         )
     documents = [_checked(one.document) for one in found.policies]
     names = [one.name for one in documents]

@@ -57,7 +57,7 @@ const PHASES = {
   started: "deploy started", finished: "deployed", failed: "deploy failed", rolled_back: "rolled back",
   pod_started: "pod started", pod_stopped: "pod stopped", removed: "removed", config_changed: "setting changed",
   flag_changed: "flag changed", infrastructure_changed: "infrastructure changed", pause: "scaling paused",
-  resume: "scaling resumed", policies: "new policies", changed: "changed",
+  resume: "scaling resumed", silence: "alerts silenced", unsilence: "alerts told again", policies: "new policies", changed: "changed",
 };
 
 export function phase(row) {

@@ -127,8 +127,10 @@ class Journal:
             Change(source, service, what, self.at_ms, event_id=event_id, **{"type": "config_changed"} | more)
         )
 
-    def command(self, verb, service="web", until_ms=0):
-        return self.add(Command(self.source("control"), Verb(verb), service, "ann", "lunch", self.at_ms, until_ms))
+    def command(self, verb, service="web", until_ms=0, alert="*"):
+        return self.add(
+            Command(self.source("control"), Verb(verb), service, "ann", "lunch", self.at_ms, until_ms, alert)
+        )
 
     def tick(self, after_s=1.0, behind_s=1.0):
         return self.add(Tick(self.at_ms + round((after_s - behind_s) * 1000)), after_s)

@@ -243,3 +243,36 @@ def test_a_rate_counts_resets_as_beginnings_and_adds_up_over_instances():
     for n in range(5):
         made.samples(n, n, after_s=1)
     assert not [one for one in made.decisions if one.reason.value == "ALERT_RESOLVED"], "a restart is no fall"
+
+
+# silences
+
+
+def test_a_silenced_alert_is_recorded_and_nobody_is_told_until_the_silence_ends():
+    made = journal(for_="0s")
+    made.command("silence", "web", until_ms=made.at_ms + 10_000, alert="hot")
+    fired = run(made, *[100] * 8)
+    assert (reasons(fired), told(fired)) == (["ALERT_FIRING"], [])
+    assert fired[0].evidence["silenced"] == {"author": "ann", "reason": "lunch"}
+    later = run(made, *[100] * 5)
+    assert reasons(later) == ["ALERT_FIRING"], "it still fires, and now people are told"
+    assert len(told(later)) == 1
+
+
+def test_a_silence_can_be_ended_and_what_was_over_before_is_never_told():
+    made = journal(for_="0s")
+    made.command("silence", "web", alert="h*")
+    run(made, *[100] * 3, *[0] * 15)
+    made.command("unsilence", "web", alert="h*")
+    assert told(made.decisions) == []
+    assert len(told(run(made, *[100] * 15))) == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "alert_", "holds"),
+    [("*", "*", True), ("we*", "hot", True), ("api", "*", False), ("web", "cold", False)],
+)
+def test_a_silence_is_for_the_services_and_alerts_it_names(service, alert_, holds):
+    made = journal(for_="0s")
+    made.command("silence", service, alert=alert_)
+    assert (told(run(made, 100)) == []) == holds
