@@ -1,18 +1,16 @@
 """A dashboard's API as Grafana has it, for the demo and the tests: annotations are posted and asked for by tag."""
 
 import json
-import threading
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from time import sleep
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from app.local.ports import HOST
+from app.local.listener import Listener
 
 
-class Dashboard:
-    """Listens as long as the block runs. It answers with `answer` after `pause_s`; `keeps` the mark all the same.
+class Dashboard(Listener):
+    """Remembers each mark; `keeps` it whatever it answers.
 
     `retry_after` is what it says of when to ask again, if anything.
     """
@@ -21,26 +19,9 @@ class Dashboard:
         """Listen at once; requests are answered once the block has begun."""
         self.annotations: list[dict[str, Any]] = []
         self.authorizations: list[str] = []
-        self.answer = HTTPStatus.OK
-        self.pause_s = 0.0
         self.retry_after = ""
         self.keeps = True
-        self._server = ThreadingHTTPServer((HOST, port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, name="dashboard", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where it is: `http://host:port`."""
-        return f"http://{HOST}:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(port)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         dashboard = self

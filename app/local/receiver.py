@@ -4,14 +4,11 @@ Used by the demo and the tests in the place of a chat room. It answers with `ans
 that a receiver that fails, or hangs, can be played too.
 """
 
-import threading
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from time import sleep, time
-from typing import Self
 
-from app.local.ports import HOST
+from app.local.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -24,36 +21,19 @@ class Received:
     at_ms: int
 
 
-class Receiver:
-    """Listens on `port` (0: a free one) as long as the `with` block runs."""
+class Receiver(Listener):
+    """Remembers each request; `entered` counts those that have begun."""
 
     def __init__(self, port: int = 0) -> None:
         """Listen at once; requests are answered once the block has begun."""
         self.received: list[Received] = []
         self.entered = 0
-        self.answer = HTTPStatus.OK
-        self.pause_s = 0.0
-        self._server = ThreadingHTTPServer((HOST, port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where to send: `http://host:port/`."""
-        return f"http://{HOST}:{self._server.server_address[1]}/"
+        super().__init__(port)
 
     @property
     def bodies(self) -> list[str]:
         """The bodies so far, in the order in which they arrived."""
         return [each.body.decode(errors="replace") for each in self.received]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
