@@ -29,7 +29,7 @@ _BY_TYPE: Final = {name: _PHASES[phase] for phase, name in TYPES.items()}
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One thing that happened. `cause` is the id of another entry, or a place on the journal (partition/offset).
 
-    `kind`: deploy, change, policies, command, replicas, metric, action, refusal or outcome. `arrived_ms`
+    `kind`: deploy, change, policies, command, replicas, metric, action, refusal, alert or outcome. `arrived_ms`
     is there where it came late.
     """
 
@@ -136,7 +136,8 @@ def of_decision(decision: Decision) -> Entry:
     """An action or a refusal, caused by another decision, an event, or the fact that tipped it."""
     evidence, sentence = decision.evidence, SENTENCES[decision.reason]
     if decision.action is None:
-        kind, text = "refusal", f"{decision.reason.value}: {sentence}"
+        kind = "alert" if decision.reason.value.startswith("ALERT_") else "refusal"
+        text = f"{decision.reason.value}: {sentence}"
     else:
         measured = ", ".join(
             f"{one['name']} {one['value']:.4g}, target {one['target']:g}" for one in metrics_of(decision)

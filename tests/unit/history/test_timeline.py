@@ -9,7 +9,7 @@ from app.history.page import html
 from app.history.timeline import account
 from tasks.contract import Status
 from tests.unit.history.incident import HOUR, incident, outcomes_of, told
-from tests.unit.policy.builders import START_MS
+from tests.unit.policy.builders import START_MS, Journal
 
 
 @pytest.fixture
@@ -171,3 +171,14 @@ def test_the_account_is_a_document_that_can_be_read_back(journal):
     assert plain["service"] == "web"
     assert plain["entries"][0]["kind"]
     assert plain["metrics"]["cpu"][0][4] == 1
+
+
+def test_an_alert_that_nobody_is_told_of_is_no_refusal():
+    journal = Journal()
+    journal.policies(
+        "apiVersion: headrace/v1\nkind: Alert\nmetadata: {name: hot}\n"
+        "spec: {service: web, expr: 'last(\"cpu\") > 90.0'}\n"
+    )
+    journal.samples(95)
+    found = account("web", HOUR, journal.records, journal.decisions, [])[0]
+    assert [one.kind for one in found.entries if "ALERT_FIRING" in one.text] == ["alert"]
