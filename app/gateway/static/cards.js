@@ -2,7 +2,7 @@
 
 import { board, overdue } from "./board.js";
 import { Chart, range, scalesOf } from "./chart.js";
-import { count, el, number, time } from "./words.js";
+import { count, deed, el, number, time } from "./words.js";
 
 const MOST = 60;
 const cards = new Map();
@@ -115,7 +115,7 @@ function legend(one) {
 
 function lastLine(row) {
   if (!row) return [el("span", "target", "nothing decided yet")];
-  const words = row.action || "refused";
+  const words = deed(row);
   const status = row.action ? ` · ${row.outcome ? row.outcome.status : overdue(row) ? "no word" : "under way"}` : "";
   return [el("time", "", time(row.at)), " ", el("b", row.action ? "act" : "", words), ` ${row.reason}${status}`];
 }

@@ -4,7 +4,7 @@ import { board, now, overdue, take } from "./board.js";
 import { palette, view } from "./chart.js";
 import { draw, redraw, showCards } from "./cards.js";
 import { showTable } from "./tables.js";
-import { count, el, span, time, zone } from "./words.js";
+import { count, el, isRefusal, span, time, zone } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const RETRY_MS = 3000, SILENT_MS = 20000;
@@ -69,7 +69,7 @@ function show() {
   const has = (row) => !filter || JSON.stringify(Object.values(row)).toLowerCase().includes(filter);
   const mine = (row) => !chosen || row.service === chosen || row.service === "*";
   const refusals = $("refusals").checked;
-  showTable("decisions", (row) => mine(row) && (refusals || row.action) && has(row), later);
+  showTable("decisions", (row) => mine(row) && (refusals || !isRefusal(row)) && has(row), later);
   showTable("events", (row) => mine(row) && has(row), later);
   showTable("builds", (row) => (!chosen || row.repo.includes(chosen)) && has(row), later);
   showTable("quarantine", (row) => (!chosen || row.value.includes(chosen)) && has(row), later);
@@ -114,7 +114,7 @@ function facts() {
   const bad = acted.filter((row) => (row.outcome ? !["done", "skipped"].includes(row.outcome.status) : overdue(row))).length;
   const all = [
     ["services", board.services.size], ["actions", acted.length], ["under way", open], ["not done", bad],
-    ["refusals", rows.filter((row) => !row.action).length], ["quarantine", board.quarantine.size],
+    ["refusals", rows.filter(isRefusal).length], ["quarantine", board.quarantine.size],
   ];
   $("facts").replaceChildren(...all.map(([name, value]) => {
     const warn = (name === "not done" || name === "quarantine") && value > 0;

@@ -1,7 +1,7 @@
 // The tables below the cards. A row is made once and again only when it changed; the newest come first.
 
 import { board, overdue, sorted } from "./board.js";
-import { about, bytes, count, el, moment, phase, time, took } from "./words.js";
+import { about, bytes, count, deed, el, moment, phase, time, took } from "./words.js";
 
 const FIRST = { decisions: 40, events: 15, builds: 15, quarantine: 10 };
 const HEADS = {
@@ -111,7 +111,7 @@ function link(row, text) {
 const CELLS = {
   decisions: (row) => [
     at(row.at), cell("service", row.service),
-    cell(row.scale ? "action scale" : row.action ? "action" : "action none", [row.action || "refused", row.shadow && el("span", "badge", "trial")].filter(Boolean)),
+    cell(row.scale ? "action scale" : row.action ? "action" : "action none", [deed(row), row.shadow && el("span", "badge", "trial")].filter(Boolean)),
     why(row), outcome(row, row.action && !row.shadow), copied(row.id, `headrace explain ${row.id}`, "copy"),
   ],
   events: (row) => [

@@ -71,3 +71,7 @@ export function about(row) {
     row.commit && `commit ${row.commit.slice(0, 8)}`, row.team && `team ${row.team}`];
   return words.filter(Boolean).join(" · ");
 }
+
+// A decision without an action: an alert's state is no refusal.
+export const isRefusal = (row) => !row.action && !row.reason.startsWith("ALERT_");
+export const deed = (row) => row.action || (isRefusal(row) ? "refused" : "alert");
