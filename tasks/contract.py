@@ -115,7 +115,33 @@ class RecordCost(Message, frozen=True, kw_only=True, tag="cost", tag_field="kind
     price: str = "default"
 
 
-Action = Scale | Notify | Build | UpdateLoadBalancer | Annotate | RecordCost
+class RollBack(Message, frozen=True, kw_only=True, tag="roll_back", tag_field="kind"):
+    """Have a service run `to_version` again in an environment, instead of `from_version`.
+
+    `generation`, `driver` and `target` are as in `Scale`: the target is the same, so that a scaling
+    and a rollback of one service never run at a time.
+    """
+
+    environment: str
+    from_version: str
+    to_version: str
+    generation: int
+    driver: str = "simulated"
+    target: str = ""
+
+
+class CallWebhook(Message, frozen=True, kw_only=True, tag="webhook", tag_field="kind"):
+    """Post `data` to a webhook, which goes by a name in the worker's targets file.
+
+    Signed as https://www.standardwebhooks.com asks; its `webhook-id` is the action's id, `event` its type.
+    """
+
+    webhook: str
+    event: str
+    data: dict[str, object] = {}
+
+
+Action = Scale | Notify | Build | UpdateLoadBalancer | Annotate | RecordCost | RollBack | CallWebhook
 """Any action; decode one with `decode_action`."""
 
 
@@ -128,6 +154,8 @@ class Kind(StrEnum):
     LOAD_BALANCER = "load_balancer"
     ANNOTATE = "annotate"
     COST = "cost"
+    ROLL_BACK = "roll_back"
+    WEBHOOK = "webhook"
 
 
 QUEUES: Final[dict[Kind, str]] = {
@@ -137,6 +165,8 @@ QUEUES: Final[dict[Kind, str]] = {
     Kind.LOAD_BALANCER: "load_balancer",
     Kind.ANNOTATE: "dashboard",
     Kind.COST: "cost",
+    Kind.ROLL_BACK: "roll_back",
+    Kind.WEBHOOK: "webhook",
 }
 """One quorum queue per kind, so that a flood of builds cannot delay a scale-up."""
 
@@ -147,6 +177,8 @@ EXPIRY_S: Final[dict[Kind, int]] = {
     Kind.LOAD_BALANCER: 3600,
     Kind.ANNOTATE: 7 * 86_400,
     Kind.COST: 7 * 86_400,
+    Kind.ROLL_BACK: 300,
+    Kind.WEBHOOK: 600,
 }
 """Seconds after the decision at which an action of a kind is worth nothing any more."""
 
