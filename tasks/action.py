@@ -21,7 +21,7 @@ from redis import RedisError
 
 from tasks import metrics
 from tasks.breaker import Breakers
-from tasks.contract import Action, Kind, Outcome, Scale, Status, UpdateLoadBalancer, encode, kind_of
+from tasks.contract import Action, Kind, Outcome, Status, encode, kind_of
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.incoming import entry_of
 from tasks.lease import Lease
@@ -237,7 +237,7 @@ class Runner:
             detail=done.detail[:DETAIL],
             found=done.found,
             set=done.set,
-            generation=action.generation if isinstance(action, Scale | UpdateLoadBalancer) else 0,
+            generation=getattr(action, "generation", 0),
             started_at_ms=claim.began_ms,
             ended_at_ms=time.time_ns() // 1_000_000,
             attempts=claim.token,

@@ -9,7 +9,17 @@ from typing import Final, TypeVar
 
 from pybreaker import CircuitBreaker, CircuitBreakerError
 
-from tasks.contract import Action, Annotate, Build, Notify, RecordCost, Scale, UpdateLoadBalancer
+from tasks.contract import (
+    Action,
+    Annotate,
+    Build,
+    CallWebhook,
+    Notify,
+    RecordCost,
+    RollBack,
+    Scale,
+    UpdateLoadBalancer,
+)
 from tasks.errors import TemporaryError
 
 FAILURES: Final = 3
@@ -48,10 +58,10 @@ class Breakers:
         return self._known[target]
 
 
-def target_of(action: Action) -> str:
+def target_of(action: Action) -> str:  # noqa: PLR0911 - a line a kind
     """What an action needs to be there, in words; empty for a build, which needs nothing but its worker."""
     match action:
-        case Scale():
+        case Scale() | RollBack():
             return f"driver {action.driver}"
         case Notify():
             return f"receiver {action.receiver}"
@@ -61,5 +71,7 @@ def target_of(action: Action) -> str:
             return f"dashboard {action.dashboard}"
         case RecordCost():
             return f"book {action.book}"
+        case CallWebhook():
+            return f"webhook {action.webhook}"
         case Build():
             return ""

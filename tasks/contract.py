@@ -303,5 +303,5 @@ def target_key(target: str) -> str:
 
 
 def fleet_key(service: str) -> str:
-    """Redis hash of a simulated service: `replicas`, `generation`, `delay_ms`; its effects are listed in `…:log`."""
+    """Redis hash of a simulated service: `replicas`, `version`, `generation`, …; its effects are listed in `…:log`."""
     return f"headrace:fleet:{service}"

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tasks.contract import SCHEMA, Action, Scale, UpdateLoadBalancer
+from tasks.contract import SCHEMA, Action, RollBack, Scale, UpdateLoadBalancer
 from tasks.errors import RejectedError
 from tasks.ledger import Entry
 
@@ -47,7 +47,7 @@ def decoded(argument: object) -> Action:
 
 def entry_of(action: Action) -> Entry:
     """What an action claims in the ledger: its id, and where an older one must not follow its target and generation."""
-    if isinstance(action, Scale):
+    if isinstance(action, Scale | RollBack):  # of one target, so that they are in each other's order
         target = f"{action.driver}:{action.target or action.service}"
         return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
     if isinstance(action, UpdateLoadBalancer):

@@ -20,9 +20,11 @@ from tasks import metrics
 from tasks.action import Runner
 from tasks.actions.annotate import annotate, annotated
 from tasks.actions.build import build, built
+from tasks.actions.call_webhook import call_webhook
 from tasks.actions.load_balancer import update, updated
 from tasks.actions.notify import notify
 from tasks.actions.record_cost import record, recorded
+from tasks.actions.roll_back import roll_back, rolled_back
 from tasks.actions.scale import scale, scaled
 from tasks.clients.books import Books
 from tasks.clients.command import CommandBuilder
@@ -31,6 +33,7 @@ from tasks.clients.haproxy import HAProxy
 from tasks.clients.receivers import AppriseReceivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.clients.targets import Targets
+from tasks.clients.webhooks import Webhooks
 from tasks.contract import EXCHANGE, QUEUES, Kind, Status, task_name
 from tasks.errors import RejectedError
 from tasks.incoming import decoded
@@ -115,6 +118,8 @@ def runner() -> Runner:
             Kind.LOAD_BALANCER: partial(update, balancers=balancers),
             Kind.ANNOTATE: partial(annotate, dashboards=dashboards),
             Kind.COST: partial(record, books=books),
+            Kind.ROLL_BACK: partial(roll_back, deployers=fleets),
+            Kind.WEBHOOK: partial(call_webhook, webhooks=Webhooks(targets)),
         },
         asks={
             Kind.SCALE: partial(scaled, fleets=fleets),
@@ -122,6 +127,7 @@ def runner() -> Runner:
             Kind.LOAD_BALANCER: partial(updated, balancers=balancers),
             Kind.ANNOTATE: partial(annotated, dashboards=dashboards),
             Kind.COST: partial(recorded, books=books),
+            Kind.ROLL_BACK: partial(rolled_back, deployers=fleets),
         },
         ledger=Ledger(redis, worker, config.lease_s, config.ledger_days * 86_400),
         outcomes=Outcomes(config),

@@ -33,7 +33,8 @@ class Settings(BaseSettings):
         15.0, gt=0, description="Days an action is remembered: longer than the journal and any redrive."
     )
     targets_file: Path | None = Field(
-        None, description="TOML file of what actions name: tables `receivers`, `balancers`, `dashboards`, `books`."
+        None,
+        description="TOML file of what actions name: `receivers`, `balancers`, `dashboards`, `books` and `webhooks`.",
     )
     build_command: str = Field(
         "", description="Command of a build, in its own directory, with repo, branch and commit in the environment."

@@ -53,7 +53,7 @@ def demo(
         fleet = stack.enter_context(Fleet(settings))
         _apply(env, place, downstream)
         screen.say(f"the fleet is driven for {seconds:.0f} s; it took {time.monotonic() - began:.0f} s to get here")
-        story = Story(_page(env), downstream.addresses, found.rabbitmq, screen.say)
+        story = Story(_page(env), downstream.addresses, found.rabbitmq, screen.say, fleet.deploy)
         run = Run(watch, fleet, downstream, Sabotage(settings.redis_url, "web"), story)
         _drive(run, settings, seconds, screen)
         run.reached = downstream.requests()

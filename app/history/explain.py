@@ -12,7 +12,17 @@ from typing import Any, Final
 from app.history.answers import differently, metrics_of
 from app.policy.decision import SENTENCES, Decision
 from app.policy.facts import PolicyDocument
-from tasks.contract import Action, Annotate, Build, Notify, RecordCost, Scale, UpdateLoadBalancer
+from tasks.contract import (
+    Action,
+    Annotate,
+    Build,
+    CallWebhook,
+    Notify,
+    RecordCost,
+    RollBack,
+    Scale,
+    UpdateLoadBalancer,
+)
 
 STAGES: Final = ("current", "wanted", "held", "stabilized", "limited")
 """The stages of a scaling in their order, as they are named in the evidence."""
@@ -69,6 +79,11 @@ def what(action: Action | None) -> str:  # noqa: PLR0911 - a line a kind
             return f"mark on {action.dashboard}: {action.text}"
         case RecordCost():
             return f"note {action.replicas} replicas at price {action.price} in book {action.book}"
+        case RollBack():
+            place = f" in {action.environment}" if action.environment else ""
+            return f"roll back {action.from_version} → {action.to_version}{place}"
+        case CallWebhook():
+            return f"call webhook {action.webhook}: {action.event}"
         case None:
             return "nothing is done"
 

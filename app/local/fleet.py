@@ -1,8 +1,9 @@
 """A simulated fleet: services whose CPU is their load divided by their replicas, sent as an agent would.
 
 Used by the demo and by tests. It reads the wanted replicas from Redis, where the worker's
-`simulated` driver sets them, and sends plain samples and instance counts to the users' topics. It
-decides nothing and writes to Redis only what a service begins with.
+`simulated` driver sets them, and sends plain samples and instance counts to the users' topics, and an event
+when that driver has rolled a service back, as deployers do. It decides nothing and writes to Redis only what
+a service begins with, and the version that somebody deploys.
 """
 
 import json
@@ -47,7 +48,8 @@ class Fleet:
         self._redis: Any = Redis.from_url(settings.redis_url, decode_responses=True)
         self._producer = Producer(settings.librdkafka(acks="all", log_level=0) | {"linger.ms": 5})
         topics = {kind: topic for topic, kind in reversed(settings.sources.items())}
-        self._metrics, self._instances = topics["metrics"], topics["instances"]
+        self._metrics, self._instances, self._events = topics["metrics"], topics["instances"], topics["events"]
+        self._rolled_back: dict[str, str] = {}
         self._serving = {service.name: load.Instances(service.replicas) for service in services}
         self._reported: dict[str, tuple[Seen, float]] = {}
         self._end = threading.Event()
@@ -73,6 +75,10 @@ class Fleet:
         """Service → how it is now."""
         return {name: seen for name, (seen, _) in self._reported.copy().items()}
 
+    def deploy(self, service: str, version: str) -> None:
+        """Have a service run a version from now on; its events are its deployer's."""
+        self._redis.hset(fleet_key(service), "version", version)
+
     def _run(self) -> None:
         began = monotonic()
         beat = began
@@ -80,6 +86,7 @@ class Fleet:
             while not self._end.is_set():
                 for service in self._services:
                     self._report(service, monotonic() - began)
+                    self._tell(service.name)
                 self._producer.poll(0)
                 beat += self._period_s
                 self._end.wait(max(0.0, beat - monotonic()))
@@ -101,6 +108,16 @@ class Fleet:
         if due:
             report = {"service": service.name, "wanted": wanted, "ready": ready, "generation": generation}
             self._send(self._instances, report | {"at": int(time() * 1000)})
+
+    def _tell(self, service: str) -> None:
+        """Send an event of the last rollback, unless that was sent; sent again, it is known by its action's id."""
+        fields = ("rolled_back_by", "rolled_back_at_ms", "rolled_back_in", "rolled_back_to")
+        by, at_ms, environment, version = self._redis.hmget(fleet_key(service), fields)
+        if by is None or self._rolled_back.get(service) == by:
+            return
+        self._rolled_back[service] = by
+        event = {"type": "rolled_back", "service": service, "environment": environment, "version": version}
+        self._send(self._events, event | {"id": by, "who": "headrace", "at": int(at_ms)})
 
     def _wanted(self, service: str) -> tuple[int, int]:
         replicas, generation = self._redis.hmget(fleet_key(service), "replicas", "generation")

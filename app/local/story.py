@@ -27,12 +27,13 @@ Say = Callable[[str], None]
 
 @dataclass
 class Story:
-    """The happenings and what came back. `rabbitmq` is None where it is not ours to kill."""
+    """The happenings and what came back. `rabbitmq` is None where it is not ours to kill; `run` has a version run."""
 
     gateway: str
     addresses: list[str]
     rabbitmq: Server | None
     say: Say
+    run: Callable[[str, str], None]
     deliveries: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     away_s: float = 0.0
@@ -63,6 +64,7 @@ class Story:
 
     def deploy(self) -> None:
         """A deploy, each of its events sent three times, as a sender that is not sure does."""
+        self.run(SERVICE, VERSION)
         about = {"version": VERSION, "commit": "9fceb02", "team": "shop", "link": "https://ci.example.org/7"}
         events: list[dict[str, Any]] = [{"type": "deploy_started", "who": "ann"} | about]
         for number, address in enumerate(self.addresses, 1):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from tasks.action import Done
+from tasks.actions.drivers import driver_of
 from tasks.contract import Scale, Status
-from tasks.errors import PermanentError
 from tasks.lease import Lease
 
 
@@ -24,7 +24,7 @@ class Fleet(Protocol):
 
 def scale(action: Scale, lease: Lease, fleets: Mapping[str, Fleet]) -> Done:
     """Scale through the driver that the action names; it refuses an older generation by itself."""
-    fleet = _fleet(action, fleets)
+    fleet = driver_of(action, fleets)
     lease.begin()
     found, now = fleet.scale(action)
     status = Status.SKIPPED if found == now else Status.DONE
@@ -33,14 +33,7 @@ def scale(action: Scale, lease: Lease, fleets: Mapping[str, Fleet]) -> Done:
 
 def scaled(action: Scale, fleets: Mapping[str, Fleet]) -> Done | None:
     """What a worker that died has done of a scaling; None if nothing."""
-    replicas = _fleet(action, fleets).applied(action)
+    replicas = driver_of(action, fleets).applied(action)
     if replicas is None:
         return None
     return Done(detail=f"{replicas} replicas, set by a worker that died then", set=replicas)
-
-
-def _fleet(action: Scale, fleets: Mapping[str, Fleet]) -> Fleet:
-    fleet = fleets.get(action.driver)
-    if fleet is None:
-        raise PermanentError(f"there is no driver {action.driver!r}; there are {', '.join(sorted(fleets))}")
-    return fleet

@@ -3,24 +3,19 @@
 The action's id is a tag of its mark, so that a worker that does not know whether a mark was made can ask.
 """
 
-import os
-import re
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 
+from tasks.clients import credentials
+from tasks.clients.retry_after import again, wait_s
 from tasks.clients.targets import Dashboard, Targets
 from tasks.contract import Annotate
 from tasks.errors import PermanentError, TemporaryError
 
 TIMEOUT_S: Final = 5.0
-LONGEST_S: Final = 60.0
-"""Longest that a dashboard may have us wait."""
 AROUND_MS: Final = 60_000
 """How far before and after its time a mark is looked for."""
-
-_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 class Dashboards:
@@ -57,10 +52,9 @@ class Dashboards:
         except httpx2.HTTPError as error:
             why = str(error) or type(error).__name__
             raise TemporaryError(f"dashboard {action.dashboard!r} does not answer: {why}") from error
-        if answer.status_code >= 500 or answer.status_code in {408, 425, 429}:
-            told = answer.headers.get("retry-after", "")
-            wait_s = min(float(told), LONGEST_S) if told.isdecimal() else 1.0
-            raise TemporaryError(f"dashboard {action.dashboard!r} answers {answer.status_code}", delay_s=wait_s)
+        if again(answer.status_code):
+            asked_s = wait_s(answer.headers.get("retry-after", ""))
+            raise TemporaryError(f"dashboard {action.dashboard!r} answers {answer.status_code}", delay_s=asked_s)
         if not answer.is_success:
             raise PermanentError(f"dashboard {action.dashboard!r} answers {answer.status_code}: {answer.text[:200]}")
         try:
@@ -70,16 +64,10 @@ class Dashboards:
 
 
 def _headers(dashboard: Dashboard) -> dict[str, str]:
-    if dashboard.token_file:
-        where = f"file {dashboard.token_file}"
-        try:
-            token = Path(dashboard.token_file).read_text(encoding="utf-8", errors="replace").strip()
-        except OSError as error:
-            raise TemporaryError(f"the token's {where} cannot be read: {error}", delay_s=5.0) from error
-    elif dashboard.token_env:
-        where, token = f"variable {dashboard.token_env}", os.environ.get(dashboard.token_env, "").strip()
-    else:
+    if not dashboard.token_file and not dashboard.token_env:
         return {}
-    if not _TOKEN.fullmatch(token):  # said here: the words of the HTTP library have the token in them
-        raise TemporaryError(f"the token's {where} has no token: one word of plain letters", delay_s=5.0)
-    return {"Authorization": f"Bearer {token}"}
+    found = credentials.words("token", dashboard.token_file, dashboard.token_env)
+    if len(found) > 1:
+        place = credentials.place_of(dashboard.token_file, dashboard.token_env)
+        raise TemporaryError(f"the token's {place} has no token: it has {len(found)} words", credentials.PATIENCE_S)
+    return {"Authorization": f"Bearer {found[0]}"}

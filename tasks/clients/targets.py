@@ -15,6 +15,11 @@
     url = "postgresql+psycopg://user:password@db/costs"   # left out: SQLite in .headrace/costs.db
     prices = {default = 0.05, small = 0.02}  # of a replica for an hour
 
+    [webhooks.deploys]
+    url = "https://hooks.example.org/headrace"
+    secret_file = "/run/secrets/hook"        # `whsec_…`, or secret_env = "NAME"; several words sign all, to replace one
+    private = false                          # true: it may be at an address that is not public
+
 The clients of this package read their own table. A mistake is told with its place, and never with what
 stands there: that may be a password.
 """
@@ -61,11 +66,31 @@ class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"price `{name}` is {price}; it may be 0 or more")
 
 
+class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a webhook is, the file or the variable that has its secret, and whether it may be private."""
+
+    url: str
+    secret_file: str = ""
+    secret_env: str = ""
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        """What is wrong, as a ValueError: msgspec adds the place."""
+        parts = _parts(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
+            raise ValueError("`url` is no http://host:port/path")
+        if parts.username is not None:
+            raise ValueError("`url` has a user in it; a webhook is known by its signature")
+        if bool(self.secret_file) == bool(self.secret_env):
+            raise ValueError("there must be either `secret_file` or `secret_env`")
+
+
 _TABLES: Final[dict[str, Any]] = {
     "receivers": str | list[str],
     "balancers": str,
     "dashboards": Dashboard,
     "books": Book,
+    "webhooks": Webhook,
 }
 
 
@@ -94,6 +119,11 @@ class Targets:
     def book(self, name: str) -> Book:
         """A book of costs."""
         found: Book = self._one("books", name)
+        return found
+
+    def webhook(self, name: str) -> Webhook:
+        """A webhook."""
+        found: Webhook = self._one("webhooks", name)
         return found
 
     def _one(self, table: str, name: str) -> Any:
