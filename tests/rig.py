@@ -14,7 +14,7 @@ from app.queue.message import of_action
 from app.settings import Settings
 from app.stream import client
 from app.stream.topics import OUTCOMES
-from tasks.contract import DEAD_QUEUE, EXCHANGE, Build, Notify, Outcome, Scale, fleet_key
+from tasks.contract import DEAD_QUEUE, EXCHANGE, Build, CallWebhook, Notify, Outcome, RollBack, Scale, fleet_key
 from tests.processes import Processes, Running, wait_for
 
 LEASE_S = 2
@@ -119,3 +119,22 @@ def telling(id_, receiver="team", expires_in_s=60.0):
 
 def building(id_, expires_in_s=60.0):
     return Build(id=id_, service="app", repo="app", branch="main", **_times(expires_in_s))
+
+
+def rolling_back(id_, service, generation=1, found="2", to="1", expires_in_s=60.0, **fields):
+    return RollBack(
+        id=id_,
+        service=service,
+        environment="prod",
+        from_version=found,
+        to_version=to,
+        generation=generation,
+        **_times(expires_in_s),
+        **fields,
+    )
+
+
+def calling(id_, webhook="deploys", expires_in_s=60.0):
+    return CallWebhook(
+        id=id_, service="web", webhook=webhook, event="rollout.failed", data={"score": 0.25}, **_times(expires_in_s)
+    )

@@ -1,7 +1,7 @@
 """A receiver of notifications: an HTTP server on loopback that remembers what was sent to it.
 
-Used by the demo and the tests in the place of a chat room. It answers with `answer` after `pause_s`, so
-that a receiver that fails, or hangs, can be played too.
+Used by the demo and the tests in the place of a chat room or of a webhook. It answers with `answer` and the
+headers `told` after `pause_s`, so that a receiver that fails, hangs or redirects can be played too.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ class Receiver(Listener):
         """Listen at once; requests are answered once the block has begun."""
         self.received: list[Received] = []
         self.entered = 0
+        self.told: dict[str, str] = {}
         super().__init__(port)
 
     @property
@@ -45,7 +46,8 @@ class Receiver(Listener):
                 sleep(receiver.pause_s)
                 receiver.received.append(Received(self.path, dict(self.headers), body, int(time() * 1000)))
                 self.send_response(receiver.answer)
-                self.send_header("Content-Length", "0")
+                for name, value in ({"Content-Length": "0"} | receiver.told).items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """Notify: tell people through a receiver that is known by name.
 
-Most receivers cannot be asked whether they got a message, so this is the one kind that is at least
-once: a worker that dies between telling and noting it has told, and the next one tells again.
+Most receivers cannot be asked whether they got a message, so this kind is at least once, as webhooks
+are: a worker that dies between telling and noting it has told, and the next one tells again.
 That window is a few milliseconds; each time it may have been hit is counted.
 """
 

@@ -1,13 +1,17 @@
 import pytest
 
 from app.history.answers import _ANSWERS
-from app.history.explain import explain
+from app.history.explain import explain, what
 from app.history.remembered import named, service_in
 from app.policy.decision import Decision, Reason
 from app.policy.files import load
+from tasks.contract import CallWebhook, RollBack
 from tests.unit.history.recorded import history
 from tests.unit.policy.builders import Journal, policy
 from tests.unit.policy.test_route import route
+
+SAME = {"id": "j-0-1-0", "service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
+NINTH = SAME | {"generation": 9}
 
 
 @pytest.fixture
@@ -106,3 +110,18 @@ def test_every_action_of_a_deploy_is_told_in_words():
         "notify team: web: 2 is deployed in prod",
         "note 1 replicas at price default in book main",
     ]
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (
+            RollBack(environment="prod", from_version="2", to_version="1", generation=1, **SAME),
+            "roll back 2 → 1 in prod",
+        ),
+        (RollBack(environment="", from_version="2", to_version="1", generation=1, **SAME), "roll back 2 → 1"),
+        (CallWebhook(webhook="deploys", event="rollout.failed", **SAME), "call webhook deploys: rollout.failed"),
+    ],
+)
+def test_an_action_is_told_in_a_few_words(action, words):
+    assert what(action) == words

@@ -8,13 +8,28 @@ from celery import Celery
 from app.policy.decision import Decision, Reason
 from app.queue.message import argument, of_action, outgoing
 from app.queue.topology import POLICIES, bindings, definitions, queues
-from tasks.contract import EXPIRY_S, QUEUES, Build, Event, Kind, Notify, Scale, decode_action, event_key, task_name
+from tasks.contract import (
+    EXPIRY_S,
+    QUEUES,
+    Build,
+    CallWebhook,
+    Event,
+    Kind,
+    Notify,
+    RollBack,
+    Scale,
+    decode_action,
+    event_key,
+    task_name,
+)
 
 CARRIED = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2, "reason": "ABOVE_TARGET"}
 ACTIONS = [
     Scale(id="j-0-5-0", from_replicas=1, to_replicas=3, generation=7, **CARRIED),
     Notify(id="j-0-5-1", receiver="team", title="web: 1 → 3", body="why", **CARRIED),
     Build(id="delivery", repo="myapp", branch="main", **CARRIED),
+    RollBack(id="j-0-5-2", environment="prod", from_version="2", to_version="1", generation=8, **CARRIED),
+    CallWebhook(id="j-0-5-3", webhook="deploys", event="rollout.failed", data={"score": 0.25}, **CARRIED),
 ]
 
 

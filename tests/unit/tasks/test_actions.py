@@ -1,12 +1,16 @@
 """The plain functions of the kinds, and the lease that they are given."""
 
+import msgspec
 import pytest
 from redis import ConnectionError as RedisAway
 
+from tasks import metrics
 from tasks.actions.build import build, built
+from tasks.actions.call_webhook import call_webhook
 from tasks.actions.notify import notify
+from tasks.actions.roll_back import roll_back, rolled_back
 from tasks.actions.scale import scale, scaled
-from tasks.contract import Build, Notify, Scale, Status
+from tasks.contract import Build, CallWebhook, Kind, Notify, RollBack, Scale, Status
 from tasks.errors import LostError, PermanentError, TemporaryError
 from tasks.lease import Lease
 from tasks.ledger import Answer, Claim, Entry
@@ -14,6 +18,8 @@ from tasks.ledger import Answer, Claim, Entry
 TIMES = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
 SCALE = Scale(id="a", from_replicas=1, to_replicas=2, generation=7, **TIMES)
 NOTIFY = Notify(id="a", receiver="team", title="t", body="b", **TIMES)
+ROLL_BACK = RollBack(id="a", environment="prod", from_version="2", to_version="1", generation=7, **TIMES)
+WEBHOOK = CallWebhook(id="a", webhook="deploys", event="rollout.failed", **TIMES)
 BUILD = Build(id="a", repo="app", branch="main", **TIMES)
 
 
@@ -36,7 +42,7 @@ def lease(answer=True):
 
 
 class Target:
-    """A fleet, receivers and a builder that note what was asked of them."""
+    """A fleet, receivers, webhooks and a builder that note what was asked of them."""
 
     def __init__(self, result=None):
         self.result = result
@@ -46,7 +52,7 @@ class Target:
         self.asked.append(action.id)
         return self.result
 
-    scale = applied = tell = build = built = _answer
+    scale = applied = roll_back = rolled_back = tell = call = build = built = _answer
 
 
 @pytest.mark.parametrize(("numbers", "status"), [((1, 2), Status.DONE), ((2, 2), Status.SKIPPED)])
@@ -55,16 +61,48 @@ def test_a_scaling_says_what_it_found_and_set(numbers, status):
     assert (done.status, done.found, done.set) == (status, *numbers)
 
 
-def test_an_unknown_driver_is_refused_before_the_effect_is_noted_as_begun():
+@pytest.mark.parametrize(
+    ("versions", "status", "detail"),
+    [
+        (("2", "1"), Status.DONE, "version 2 → 1"),
+        (("1", "1"), Status.SKIPPED, "version 1 runs already"),
+        (("", "1"), Status.DONE, "version unknown → 1"),
+    ],
+)
+def test_a_rollback_says_which_versions_it_found_and_set(versions, status, detail):
+    done = roll_back(ROLL_BACK, lease(), {"simulated": Target(versions)})
+    assert (done.status, done.detail) == (status, detail)
+
+
+def test_a_rollback_to_no_version_is_refused_before_it_begins():
+    held, target = lease(), Target(("2", ""))
+    with pytest.raises(PermanentError, match="no version"):
+        roll_back(msgspec.structs.replace(ROLL_BACK, to_version=""), held, {"simulated": target})
+    assert (held._ledger.started, target.asked) == ([], [])
+
+
+@pytest.mark.parametrize(("act", "action"), [(scale, SCALE), (roll_back, ROLL_BACK)])
+def test_an_unknown_driver_is_refused_before_the_effect_is_noted_as_begun(act, action):
     held = lease()
     with pytest.raises(PermanentError, match="there are haproxy"):
-        scale(SCALE, held, {"haproxy": Target()})
+        act(action, held, {"haproxy": Target()})
     assert held._ledger.started == []
+
+
+@pytest.mark.parametrize(("before", "more"), [("started", 1), ("leased", 0), ("waiting", 0)])
+def test_a_webhook_that_a_dead_worker_may_have_called_is_counted_and_called_again(before, more):
+    counter = metrics.AMBIGUOUS.labels(Kind.WEBHOOK)
+    was = counter._value.get()
+    held = Lease(Ledger(), Entry("a", "p", 2), Claim(Answer.GO, token=2, before=before), 15.0)
+    assert call_webhook(WEBHOOK, held, Target(204)).detail == "webhook deploys answered 204"
+    assert counter._value.get() - was == more
 
 
 CALLS = {
     "scale": lambda held, target: scale(SCALE, held, {"simulated": target}),
+    "roll_back": lambda held, target: roll_back(ROLL_BACK, held, {"simulated": target}),
     "notify": lambda held, target: notify(NOTIFY, held, target),
+    "webhook": lambda held, target: call_webhook(WEBHOOK, held, target),
     "build": lambda held, target: build(BUILD, held, target),
 }
 
@@ -88,5 +126,7 @@ def test_nothing_is_done_without_the_lease(call, answer, error):
 def test_what_was_done_before_is_told_as_the_target_tells_it():
     assert scaled(SCALE, {"simulated": Target(2)}).set == 2
     assert scaled(SCALE, {"simulated": Target(None)}) is None
+    assert rolled_back(ROLL_BACK, {"simulated": Target("1")}).detail.startswith("version 1,")
+    assert rolled_back(ROLL_BACK, {"simulated": Target(None)}) is None
     assert built(BUILD, Target("built")).detail == "built"
     assert built(BUILD, Target(None)) is None

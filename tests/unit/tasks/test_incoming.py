@@ -5,7 +5,17 @@ import json
 import msgspec
 import pytest
 
-from tasks.contract import Annotate, Build, Notify, RecordCost, Scale, UpdateLoadBalancer, encode
+from tasks.contract import (
+    Annotate,
+    Build,
+    CallWebhook,
+    Notify,
+    RecordCost,
+    RollBack,
+    Scale,
+    UpdateLoadBalancer,
+    encode,
+)
 from tasks.errors import RejectedError
 from tasks.incoming import decoded, entry_of
 
@@ -23,12 +33,21 @@ COST = RecordCost(
     at_ms=5,
 )  # fmt: skip
 
+BACK = RollBack(
+    id="j-0-1-5", service="web", decided_at_ms=1, expires_at_ms=2, environment="prod", from_version="2", to_version="1",
+    generation=9,
+)  # fmt: skip
+HOOK = CallWebhook(
+    id="j-0-1-6", service="web", decided_at_ms=1, expires_at_ms=2, webhook="deploys", event="rollout.failed",
+    data={"score": 0.25, "checks": [{"name": "errors", "passed": False}], "none": None},
+)  # fmt: skip
+
 
 def plain(action=SCALE, **changed):
     return json.loads(encode(action)) | changed
 
 
-@pytest.mark.parametrize("action", [SCALE, BUILD, SERVED, MARK, COST])
+@pytest.mark.parametrize("action", [SCALE, BUILD, SERVED, MARK, COST, BACK, HOOK])
 def test_an_action_comes_out_as_it_went_in(action):
     assert decoded(plain(action)) == action
 
@@ -58,6 +77,10 @@ def test_an_action_comes_out_as_it_went_in(action):
         (plain(MARK, tags=[1]), "tags"),
         (plain(COST, at_ms=2**53), "at_ms"),
         (plain(COST, replicas=-1), "replicas"),
+        (plain(BACK, generation=2**53), "generation"),
+        (plain(BACK, to_version=1), "to_version"),
+        (plain(HOOK, data=[]), "data"),
+        (plain(HOOK, webhook=None), "webhook"),
     ],
 )
 def test_what_is_no_action_is_refused_with_what_is_wrong(argument, words):
@@ -74,6 +97,19 @@ def test_a_scaling_claims_its_target_and_generation_too():
     other = msgspec.structs.replace(SCALE, target="web-blue", driver="kubernetes")
     assert entry_of(other).target == "kubernetes:web-blue"
     assert entry_of(BUILD).target == ""
+
+
+def test_a_rollback_claims_the_same_target_as_a_scaling():
+    assert (entry_of(BACK).target, entry_of(BACK).generation) == (entry_of(SCALE).target, 9)
+    other = msgspec.structs.replace(BACK, target="web-blue", driver="kubernetes")
+    assert entry_of(other).target == "kubernetes:web-blue"
+
+
+def test_a_webhook_claims_its_id_and_all_of_its_data():
+    assert entry_of(HOOK).target == ""
+    reordered = msgspec.structs.replace(HOOK, data=dict(reversed(HOOK.data.items())))
+    assert entry_of(reordered).payload == entry_of(HOOK).payload
+    assert entry_of(msgspec.structs.replace(HOOK, data={"score": 0.5})).payload != entry_of(HOOK).payload
 
 
 def test_servers_of_a_backend_claim_it_and_their_generation_too():

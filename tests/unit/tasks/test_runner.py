@@ -9,7 +9,7 @@ from redis import ConnectionError as RedisAway
 
 from tasks import action as module
 from tasks.action import DETAIL, Done, Runner
-from tasks.contract import Kind, Notify, Outcome, Scale, Status, encode
+from tasks.contract import CallWebhook, Kind, Notify, Outcome, RollBack, Scale, Status, encode
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.ledger import Answer, Claim
 
@@ -18,6 +18,13 @@ SCALE = Scale(
     from_replicas=1, to_replicas=2, generation=7,
 )  # fmt: skip
 NOTIFY = Notify(id="j-0-1-1", service="web", decided_at_ms=1_000, expires_at_ms=61_000, receiver="r", title="", body="")
+ROLL_BACK = RollBack(
+    id="j-0-1-2", service="web", decided_at_ms=1_000, expires_at_ms=61_000,
+    environment="prod", from_version="2", to_version="1", generation=8,
+)  # fmt: skip
+WEBHOOK = CallWebhook(
+    id="j-0-1-3", service="web", decided_at_ms=1_000, expires_at_ms=61_000, webhook="deploys", event="e"
+)
 GO = Claim(Answer.GO, token=1, now_ms=2_000, began_ms=1_990)
 EARLIER = Outcome(id="j-0-1-0", action=Kind.SCALE, service="web", status=Status.DONE, set=2)
 
@@ -222,6 +229,23 @@ def test_a_target_that_keeps_failing_is_left_alone_and_another_is_not(world):
     here.runner.run(NOTIFY)
     assert here.seen.count("act") == 4
     assert len(here.copies) == 6
+
+
+def test_a_driver_that_is_left_alone_is_so_for_rollbacks_too_and_a_webhook_for_itself(world):
+    here = world(*[GO] * 8, acts=[TemporaryError("hangs")])
+    for action in (SCALE, ROLL_BACK, SCALE, ROLL_BACK):
+        here.runner.run(action)
+    assert here.seen.count("act") == 3
+    for _ in range(4):
+        here.runner.run(WEBHOOK)
+    assert here.seen.count("act") == 6
+
+
+@pytest.mark.parametrize(("action", "generation"), [(SCALE, 7), (ROLL_BACK, 8), (NOTIFY, 0), (WEBHOOK, 0)])
+def test_the_outcome_has_the_generation_of_kinds_that_have_one(world, action, generation):
+    here = world(GO)
+    here.runner.run(action)
+    assert here.written.generation == generation
 
 
 def test_an_action_given_back_is_no_takeover_and_one_left_by_the_dead_is(world):

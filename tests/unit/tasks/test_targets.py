@@ -19,6 +19,13 @@ url = "https://grafana.example.org/sub/"
 token_file = "/run/secrets/grafana"
 [books.main]
 prices = {default = 1, small = 0.02}
+[webhooks.deploys]
+url = "https://hooks.example.org/headrace?code=7"
+secret_file = "/run/secrets/hook"
+[webhooks.inner]
+url = "http://10.0.0.7:8080"
+secret_env = "HOOK"
+private = true
 """
 
 
@@ -47,13 +54,18 @@ def test_each_name_has_what_the_file_says(write):
     assert targets.dashboard("main").token_file == "/run/secrets/grafana"
     assert targets.book("main").url == "sqlite:///.headrace/costs.db"
     assert targets.book("main").prices == {"default": 1.0, "small": 0.02}
+    assert targets.webhook("deploys").secret_file == "/run/secrets/hook"
+    assert [targets.webhook(name).private for name in ("deploys", "inner")] == [False, True]
 
 
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(write):
     targets = write(GOOD)
     with pytest.raises(PermanentError, match=r"no receiver 'people' in .*targets\.toml; there are oncall, team"):
         targets.receiver("people")
-    for ask, what in [(targets.balancer, "balancer"), (targets.dashboard, "dashboard"), (targets.book, "book")]:
+    for ask, what in [
+        (targets.balancer, "balancer"), (targets.dashboard, "dashboard"), (targets.book, "book"),
+        (targets.webhook, "webhook"),
+    ]:  # fmt: skip
         with pytest.raises(PermanentError, match=f"no {what} 'x'"):
             ask("x")
     with pytest.raises(PermanentError, match=r"no book 'main' in .*targets\.toml$"):
@@ -106,6 +118,17 @@ def test_a_file_that_is_not_there_yet_is_waited_for(write, tmp_path):
         ("[books.main]\nprices = {default = nan}\n", "books.main.*`default`"),
         ("[books.main]\nprices = {default = inf}\n", "books.main.*`default`"),
         ('[books.main]\nprices = {default = "s3cret"}\n', "books.main.*prices"),
+        ('[webhooks]\na = "https://s3cret"\n', "webhooks.a"),
+        ('[webhooks.a]\nsecret_env = "A"\n', "webhooks.a.*url"),
+        ('[webhooks.a]\nurl = "ftp://s3cret"\nsecret_env = "A"\n', "webhooks.a.*http"),
+        ('[webhooks.a]\nurl = "http:///s3cret"\nsecret_env = "A"\n', "webhooks.a.*http"),
+        ('[webhooks.a]\nurl = "http://h/#s3cret"\nsecret_env = "A"\n', "webhooks.a.*http"),
+        ('[webhooks.a]\nurl = "http://u:s3cret@h/"\nsecret_env = "A"\n', "webhooks.a.*user"),
+        ('[webhooks.a]\nurl = "http://h:s3cret/"\nsecret_env = "A"\n', "webhooks.a.*address"),
+        ('[webhooks.a]\nurl = "http://h/s3cret"\n', "webhooks.a.*either"),
+        ('[webhooks.a]\nurl = "http://h/s3cret"\nsecret_env = "A"\nsecret_file = "b"\n', "webhooks.a.*either"),
+        ('[webhooks.a]\nurl = "http://h/"\nsecret = "s3cret"\n', "webhooks.a.*secret"),
+        ('[webhooks.a]\nurl = "http://h/"\nsecret_env = "A"\nprivate = "s3cret"\n', "webhooks.a.*private"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_without_its_words_and_the_file_is_read_again(write, text, place):
