@@ -15,4 +15,4 @@ def again(status: int) -> bool:
 
 def wait_s(retry_after: str) -> float:
     """Seconds that a header `Retry-After` asks for, a minute at most; 1 where it names a date or nothing."""
-    return min(float(retry_after), LONGEST_S) if retry_after.isascii() and retry_after.isdecimal() else 1.0
+    return min(float(retry_after), LONGEST_S) if retry_after.isdecimal() else 1.0
