@@ -66,7 +66,7 @@ class Runner:
     """What an action needs to be done: the functions by kind, the ledger, the way out, and the way back.
 
     `asks` find what a worker that died has done, for kinds whose target can be asked. `later` has a
-    copy of an action come back after some seconds, or raises.
+    copy of an action come back after some seconds, as the same redrive, or raises.
     """
 
     acts: dict[Kind, Act]
@@ -74,26 +74,26 @@ class Runner:
     outcomes: Outcomes
     worker: str
     lease_s: float
-    later: Callable[[Action, int], None]
+    later: Callable[[Action, int, int], None]
     asks: dict[Kind, Ask] = field(default_factory=dict)
     breakers: Breakers = field(default_factory=Breakers)
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self, action: Action) -> Outcome | None:
+    def run(self, action: Action, redrive: int = 0) -> Outcome | None:
         """Do an action once; its outcome is on Kafka when this returns. One that is DEAD is for the dead letters.
 
         None: it cannot be done now and a copy comes back, so this delivery is done with. Raises
         RejectedError for another payload under a known id: the outcome of that id is the first's.
         """
         began_ms = time.time_ns() // 1_000_000
-        entry = entry_of(action)
+        entry = replace(entry_of(action), redrive=redrive)
         outcome = None
         while outcome is None:
             claim = self._claimed(entry, began_ms)
             ended = self._ended(action, entry, claim)
             if not isinstance(ended, Wait):
                 outcome = ended
-            elif self._comes_back(action, ended.delay_s):
+            elif self._comes_back(action, ended.delay_s, redrive):
                 return None
         self.outcomes.write(outcome)
         log.info(
@@ -102,10 +102,10 @@ class Runner:
         )  # fmt: skip
         return outcome
 
-    def _comes_back(self, action: Action, delay_s: int) -> bool:
+    def _comes_back(self, action: Action, delay_s: int, redrive: int) -> bool:
         """Have a copy come back; if RabbitMQ does not take it, this delivery waits here instead."""
         try:
-            self.later(action, delay_s)
+            self.later(action, delay_s, redrive)
         except Exception as error:  # noqa: BLE001 - sockets, AMQP and TLS raise what they like
             log.warning("retry_not_published", id=action.id, why=f"{type(error).__name__}: {error}")
             self.sleep(delay_s)
@@ -152,7 +152,7 @@ class Runner:
         if isinstance(done, Wait):
             metrics.RETRIES.labels(kind).inc()
             return done if self._released(entry, claim) else None
-        final = self._finished(entry, claim, encode(self._said(action, claim, done)))
+        final = self._finished(entry, claim, self._said(action, claim, done, entry.redrive))
         if final is None:
             return None
         outcome = _outcome(final)
@@ -219,16 +219,17 @@ class Runner:
                 log.warning("ledger_away", id=entry.id, why=str(error))
                 self.sleep(1.0)
 
-    def _finished(self, entry: Entry, claim: Claim, outcome: bytes) -> bytes | None:
+    def _finished(self, entry: Entry, claim: Claim, outcome: Outcome) -> bytes | None:
         """Mark the end, waiting for Redis if it is away: what was done must not be forgotten."""
+        undone = outcome.status not in {Status.DONE, Status.SKIPPED}
         while True:
             try:
-                return self.ledger.finish(entry, claim.token, outcome)
+                return self.ledger.finish(entry, claim.token, encode(outcome), undone=undone)
             except RedisError as error:
                 log.warning("ledger_away", id=entry.id, why=str(error))
                 self.sleep(1.0)
 
-    def _said(self, action: Action, claim: Claim, done: Done) -> Outcome:
+    def _said(self, action: Action, claim: Claim, done: Done, redrive: int) -> Outcome:
         return Outcome(
             id=action.id,
             action=kind_of(action),
@@ -242,6 +243,7 @@ class Runner:
             ended_at_ms=time.time_ns() // 1_000_000,
             attempts=claim.token,
             worker=self.worker,
+            redrive=redrive,
         )
 
 

@@ -1,10 +1,11 @@
-"""A consumer that no message can stop, and that takes plain JSON jobs for builds.
+"""A consumer that no message can stop, and that takes plain JSON jobs for builds and dead letters for the keeper.
 
 Celery's own ends the worker on a message without an id or with a body of another shape, and
 acknowledges, that is loses, what it cannot decode. Here all of these are rejected, and RabbitMQ
 moves them to the dead letters.
 """
 
+import base64
 import json
 import uuid
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from vine import promise as vine_promise
 
 from tasks import metrics
-from tasks.contract import EXPIRY_S, Build, Kind, encode, task_name
+from tasks.contract import DEAD_EXCHANGE, EXPIRY_S, Build, Kind, encode, task_name
+from tasks.keeper import TASK, Letter
 
 log = structlog.get_logger()
 
@@ -26,8 +28,11 @@ class Consumer(CeleryConsumer):
     """Celery's consumer, with every bad message rejected."""
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Reject what cannot be decoded; Celery would acknowledge it."""
-        self._reject(message, f"it cannot be decoded: {exc}")
+        """Reject what cannot be decoded; Celery would acknowledge it. A dead letter of that kind is kept."""
+        if _is_dead(message):
+            self._keep(message)
+        else:
+            self._reject(message, f"it cannot be decoded: {exc}")
 
     def on_unknown_message(self, _body: Any, message: Any) -> None:
         """Reject what is no task."""
@@ -45,7 +50,15 @@ class Consumer(CeleryConsumer):
         """Celery's handler, after plain jobs are made tasks, with whatever it raises turned into a reject."""
         handle = super().create_task_handler(promise)
 
+        def keep(message: Any) -> Any:
+            _letter(message)  # whatever it is, it must be kept: nothing is behind this queue
+            return handle(message)
+
+        self._keep = keep
+
         def on_message(message: Any) -> Any:
+            if _is_dead(message):
+                return keep(message)
             try:
                 _plain_job(message)
                 return handle(message)
@@ -61,6 +74,25 @@ class Consumer(CeleryConsumer):
         metrics.REJECTED.inc()
         log.error("message_rejected", why=why, queue=message.delivery_info.get("routing_key"))
         message.reject_log_error(log, self.connection_errors)
+
+
+def _is_dead(message: Any) -> bool:
+    return bool(message.delivery_info.get("exchange") == DEAD_EXCHANGE)
+
+
+def _letter(message: Any) -> None:
+    """Make a dead letter, as it is, the argument of the keeper's task."""
+    raw = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    headers = dict(message.headers) if isinstance(message.headers, dict) else {}
+    if not message.errors:
+        headers.pop("compression", None)  # kombu has undone it already
+    key = str(message.delivery_info.get("routing_key", ""))
+    letter = Letter(base64.b64encode(raw).decode(), key, headers, dict(message.properties))
+    task = f"keep-{uuid.uuid4()}"
+    # what RabbitMQ adds has times, and what others add may be anything: as text, it can be shown
+    message.body = json.dumps([[msgspec.structs.asdict(letter)], {}, {}], default=str)
+    message.headers = {"task": TASK, "id": task, "lang": "py", "root_id": task}
+    message.content_type, message.content_encoding = "application/json", "utf-8"
 
 
 class _Job(msgspec.Struct):

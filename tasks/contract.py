@@ -26,7 +26,16 @@ DEAD_EXCHANGE: Final = "dead_letters"
 """Fanout exchange that RabbitMQ moves rejected and poisonous messages to."""
 
 DEAD_QUEUE: Final = "dead_letters"
-"""Quorum queue behind `DEAD_EXCHANGE`: nothing reads it but people."""
+"""Quorum queue behind `DEAD_EXCHANGE`: the keeper reads it, writes outcomes, and parks what is there."""
+
+PARKED_QUEUE: Final = "parked"
+"""Quorum queue of what the keeper has parked: nothing reads it but `headrace dead`, for people."""
+
+PARKED_HEADER: Final = "x-headrace-parked"
+"""Header of a parked message: the JSON of a `Parked`."""
+
+REDRIVE_HEADER: Final = "x-headrace-redrive"
+"""Header of a message that somebody sent again from `PARKED_QUEUE`: how often that was done with it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -247,12 +256,29 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_fiel
     redrive: int = 0
 
 
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a message was dead-lettered. `id`, `kind` and `service` are empty where the message does not say them.
+
+    `why` is RabbitMQ's word (`rejected`, `delivery_limit`, …), `detail` the worker's last if it had one;
+    `queue` is where the message was, `routing_key` how it came there.
+    """
+
+    at_ms: int
+    why: str
+    queue: str
+    routing_key: str
+    id: str = ""
+    kind: str = ""
+    service: str = ""
+    detail: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
 
 
-def encode(message: Action | Outcome | Event) -> bytes:
-    """JSON of an action or an outcome, with its `kind`, or of an event."""
+def encode(message: Action | Outcome | Event | Parked) -> bytes:
+    """JSON of an action or an outcome, with its `kind`, or of an event or what is said of a parked message."""
     return _encode(message)
 
 

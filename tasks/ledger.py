@@ -18,10 +18,14 @@ from redis import Redis
 from tasks.contract import action_key, target_key
 
 CLAIM: Final = """
-local owner, hash, lease, keep, generation, id, expires, began = unpack(ARGV)
+local owner, hash, lease, keep, generation, id, expires, began, redrive = unpack(ARGV)
 local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
-local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
+local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome', 'redrive', 'undone')
 if a[3] and a[3] ~= hash then return {'other'} end
+if a[1] == 'done' and a[6] == '1' and tonumber(redrive) > tonumber(a[5] or '0') then
+  redis.call('HDEL', KEYS[1], 'state', 'until', 'outcome', 'undone', 'began')
+  a[1] = false
+end
 if a[1] == 'done' then return {'done', a[4], redis.call('HINCRBY', KEYS[1], 'repeats', 1)} end
 local before = a[1] or ''
 if a[1] and tonumber(a[2]) > now then return {'wait', tonumber(a[2]) - now} end
@@ -39,7 +43,7 @@ end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
 redis.call('HSETNX', KEYS[1], 'began', began)
 local state = before == 'started' and before or 'leased'
-redis.call('HSET', KEYS[1], 'state', state, 'owner', owner, 'hash', hash, 'until', now + lease)
+redis.call('HSET', KEYS[1], 'state', state, 'owner', owner, 'hash', hash, 'until', now + lease, 'redrive', redrive)
 redis.call('PEXPIRE', KEYS[1], keep)
 return {answer, token, before, now, redis.call('HGET', KEYS[1], 'began'), newest}
 """
@@ -70,12 +74,29 @@ FINISH: Final = """
 local a = redis.call('HMGET', KEYS[1], 'token', 'state', 'outcome')
 if a[2] == 'done' then return a[3] end
 if a[1] ~= ARGV[1] then return false end
-redis.call('HSET', KEYS[1], 'state', 'done', 'outcome', ARGV[2], 'until', 0)
+redis.call('HSET', KEYS[1], 'state', 'done', 'outcome', ARGV[2], 'until', 0, 'undone', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == ARGV[4] then
   redis.call('HDEL', KEYS[2], 'holder', 'until')
 end
 return ARGV[2]
+"""
+
+BURY: Final = """
+local hash, keep, id, outcome, redrive = unpack(ARGV)
+local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
+local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome')
+if a[3] and a[3] ~= hash then return {'other'} end
+if a[1] == 'done' then return {'done', a[4], 0} end
+if a[1] and tonumber(a[2]) > now then return {'wait', tonumber(a[2]) - now} end
+redis.call('HINCRBY', KEYS[1], 'token', 1)
+redis.call('HSET', KEYS[1], 'state', 'done', 'hash', hash, 'outcome', outcome, 'until', 0, 'undone', '1',
+  'redrive', redrive)
+redis.call('PEXPIRE', KEYS[1], keep)
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') == id then
+  redis.call('HDEL', KEYS[2], 'holder', 'until')
+end
+return {'done', outcome, 0}
 """
 
 
@@ -122,13 +143,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is claimed: an action's id and payload hash, and for kinds that have one its target and generation."""
+    """What is claimed: an action's id and payload hash, and for kinds that have one its target and generation.
+
+    `redrive` is how often somebody sent it again after it was dead: a higher one than before begins
+    anew what was not done.
+    """
 
     id: str
     payload: str
     expires_at_ms: int
     target: str = ""
     generation: int = 0
+    redrive: int = 0
 
     @property
     def keys(self) -> list[str]:
@@ -147,11 +173,14 @@ class Ledger:
         self._keep = redis.register_script(KEEP)
         self._release = redis.register_script(RELEASE)
         self._finish = redis.register_script(FINISH)
+        self._bury = redis.register_script(BURY)
+        self._redis = redis
 
     def claim(self, entry: Entry, began_ms: int = 0) -> Claim:
         """Ask for an action; raises `redis.RedisError` if the ledger is away, and then nothing may be done."""
         leased = (self._owner, entry.payload, self._lease_ms, self._keep_ms)
-        arguments: list[str | int] = [*leased, entry.generation, entry.id, entry.expires_at_ms, began_ms]
+        asked = (entry.generation, entry.id, entry.expires_at_ms, began_ms, entry.redrive)
+        arguments: list[str | int] = [*leased, *asked]
         said, *rest = self._claim(keys=entry.keys, args=arguments)
         match answer := Answer(said.decode()):
             case Answer.DONE:
@@ -172,7 +201,25 @@ class Ledger:
         """Give an action back, for whoever gets its copy later; False if it is not ours any more."""
         return bool(self._release(keys=entry.keys, args=[token, entry.id]))
 
-    def finish(self, entry: Entry, token: int, outcome: bytes) -> bytes | None:
-        """Mark as done; the outcome that counts, or None if the lease is not ours any more."""
-        found = self._finish(keys=entry.keys, args=[token, outcome, self._keep_ms, entry.id])
+    def finish(self, entry: Entry, token: int, outcome: bytes, *, undone: bool = False) -> bytes | None:
+        """Mark as ended; the outcome that counts, or None if the lease is not ours any more.
+
+        `undone`: nothing was done, so that a redrive may try again.
+        """
+        found = self._finish(keys=entry.keys, args=[token, outcome, self._keep_ms, entry.id, int(undone)])
         return None if found is None else bytes(found)
+
+    def bury(self, entry: Entry, outcome: bytes) -> Claim:
+        """Mark as dead what no worker has and what did not end: DONE with the outcome that counts, WAIT or OTHER."""
+        arguments: list[str | int | bytes] = [entry.payload, self._keep_ms, entry.id, outcome, entry.redrive]
+        said, *rest = self._bury(keys=entry.keys, args=arguments)
+        match answer := Answer(said.decode()):
+            case Answer.DONE:
+                return Claim(answer, outcome=rest[0])
+            case Answer.WAIT:
+                return Claim(answer, wait_s=rest[0] / 1000)
+        return Claim(answer)
+
+    def knows(self, action_id: str) -> bool:
+        """Whether an action of this id was ever claimed."""
+        return bool(self._redis.exists(action_key(action_id)))

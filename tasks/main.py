@@ -6,9 +6,11 @@ Builds the application, its queues and one task for each kind of action; the wor
 
 import os
 import socket
+import time
 from functools import cache, partial
 from typing import Any
 
+import msgspec
 import structlog
 from celery import Celery, Task, signals
 from celery.exceptions import Reject
@@ -34,12 +36,13 @@ from tasks.clients.receivers import AppriseReceivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.clients.targets import Targets
 from tasks.clients.webhooks import Webhooks
-from tasks.contract import EXCHANGE, QUEUES, Kind, Status, task_name
+from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, Kind, Status, task_name
 from tasks.errors import RejectedError
 from tasks.incoming import decoded
+from tasks.keeper import TASK, Keeper, Letter, redrive_of
 from tasks.ledger import Ledger
 from tasks.outcomes import Outcomes
-from tasks.retry import Later
+from tasks.retry import Later, Parking
 from tasks.settings import Settings, settings
 
 log = structlog.get_logger()
@@ -79,16 +82,19 @@ def build_app(config: Settings) -> Celery:
     # the argument tells Celery that per-channel prefetch is refused; the queues are made by `headrace queues init`
     quorum = {"x-queue-type": "quorum"}
     made.conf.task_queues = [Queue(q, exchange, no_declare=True, queue_arguments=quorum) for q in QUEUES.values()]
+    dead = Exchange(DEAD_EXCHANGE, type="fanout", no_declare=True)
+    made.conf.task_queues.append(Queue(DEAD_QUEUE, dead, no_declare=True, queue_arguments=quorum))
     made.conf.task_default_queue = QUEUES[Kind.SCALE]
     for kind in Kind:
-        made.task(_do, name=task_name(kind))
+        made.task(_do, name=task_name(kind), bind=True)
+    made.task(_park, name=TASK)
     return made
 
 
-def _do(argument: Any) -> str:
+def _do(task: Task, argument: Any) -> str:
     """Do the action in a message; what it ended as. A message that is no action is dead-lettered."""
     try:
-        outcome = runner().run(decoded(argument))
+        outcome = runner().run(decoded(argument), redrive_of(task.request.headers))
     except RejectedError as why:
         metrics.REJECTED.inc()
         log.error("message_rejected", why=str(why))
@@ -98,6 +104,23 @@ def _do(argument: Any) -> str:
     if outcome.status is Status.DEAD:
         raise Reject(outcome.detail, requeue=False)
     return outcome.status.value
+
+
+def _park(argument: Any) -> str:
+    """Keep a dead letter; it stays where it is if even that fails, since nothing is behind its queue."""
+    try:
+        return keeper().keep(msgspec.convert(argument, Letter)).why
+    except Exception as error:
+        log.exception("letter_not_kept")
+        time.sleep(1.0)
+        raise Reject(str(error), requeue=True) from None
+
+
+@cache
+def keeper() -> Keeper:
+    """What this process keeps dead letters with."""
+    mine = runner()
+    return Keeper(mine.ledger, mine.outcomes, Parking(celery_app), mine.worker)
 
 
 @cache

@@ -18,6 +18,7 @@ TAKEOVERS: Final = Counter("headrace_action_takeovers", "Actions taken over from
 RETRIES: Final = Counter("headrace_action_retries", "Actions that could not be done yet and come back later", ["kind"])
 AMBIGUOUS: Final = Counter("headrace_action_ambiguous", "Effects begun by a worker that died, done again", ["kind"])
 REJECTED: Final = Counter("headrace_messages_rejected", "Messages dead-lettered because nobody can read them")
+PARKED: Final = Counter("headrace_messages_parked", "Dead letters parked for people", ["kind"])
 REACTION: Final = Histogram("headrace_decided_to_started_seconds", "From decision to the task's first line", ["kind"])
 
 

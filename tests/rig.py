@@ -14,7 +14,7 @@ from app.queue.message import of_action
 from app.settings import Settings
 from app.stream import client
 from app.stream.topics import OUTCOMES
-from tasks.contract import DEAD_QUEUE, EXCHANGE, Build, CallWebhook, Notify, Outcome, RollBack, Scale, fleet_key
+from tasks.contract import EXCHANGE, PARKED_QUEUE, Build, CallWebhook, Notify, Outcome, RollBack, Scale, fleet_key
 from tests.processes import Processes, Running, wait_for
 
 LEASE_S = 2
@@ -51,7 +51,7 @@ class Rig:
         """Bodies of the dead letters, taken out of their queue."""
         with Connection(self.settings.rabbitmq_url) as connection:
             channel, found = connection.channel(), []
-            while (message := channel.basic_get(DEAD_QUEUE, no_ack=True)) is not None:
+            while (message := channel.basic_get(PARKED_QUEUE, no_ack=True)) is not None:
                 found.append(message.body.encode() if isinstance(message.body, str) else bytes(message.body))
             return found
 

@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "journal": Entry("journal", "journal", "Read and export the journal."),
     "replay": Entry("replay", "replay", "Decide recorded facts again and compare."),
     "quarantine": Entry("quarantine", "quarantine", "List input that could not be read."),
+    "dead": Entry("dead", "dead", "Look at dead letters, send them again, drop them."),
     "doctor": Entry("doctor", "doctor", "Check settings, servers, topics and queues."),
 }
 """Every command, in the order of the help."""

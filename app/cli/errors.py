@@ -14,6 +14,7 @@ EXPECTED: Final = (
     ("app.history.journal", "HistoryError"),
     ("app.local.process", "ServerUnavailable"),
     ("app.policy.files", "PolicyError"),
+    ("app.queue.parked", "ParkedError"),
     ("app.queue.topology", "TopologyError"),
     ("app.stream.client", "KafkaUnavailable"),
     ("app.stream.topics", "TopicsError"),

@@ -26,9 +26,12 @@ ERRORS: Final[tuple[type[Exception], ...]] = (
 """What a call on a connection raises."""
 
 
-def connect(url: str) -> Any:
-    """A new connection; raises one of `ERRORS`. End it with `collect()`, which does not wait for the server."""
-    options = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+def connect(url: str, *, confirm: bool = False) -> Any:
+    """A new connection; raises one of `ERRORS`. End it with `collect()`, which does not wait for the server.
+
+    `confirm`: each publish waits until RabbitMQ has confirmed it, and raises if no queue takes it.
+    """
+    options = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S, "confirm_publish": confirm}
     connection = Connection(url, connect_timeout=CONNECT_S, heartbeat=0, transport_options=options)
     try:
         connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)

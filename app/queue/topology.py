@@ -18,42 +18,54 @@ from kombu import Exchange, Queue
 
 from app.queue.connection import ERRORS, connect, sentence
 from app.settings import Settings
-from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, RETRY_S, retry_exchange
+from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, PARKED_QUEUE, QUEUES, RETRY_S, retry_exchange
 
 TIMEOUT_S: Final = 10.0
 
 QUORUM: Final = {"x-queue-type": "quorum"}
 
-POLICIES: Final[dict[str, dict[str, Any]]] = {
-    "headrace-actions": {
-        "pattern": f"^({'|'.join(QUEUES.values())})$",
-        "apply-to": "queues",
-        "priority": 10,
-        "definition": {
-            # a message that ends its worker this often is poison; below 20 a bad night dead-letters good ones
-            "delivery-limit": 20,
-            "dead-letter-exchange": DEAD_EXCHANGE,
-            # at least once needs reject-publish: dead letters are not lost, and a full queue refuses, not drops
-            "dead-letter-strategy": "at-least-once",
-            "overflow": "reject-publish",
-            "max-length": 1_000_000,
-        },
+POLICIES: Final[dict[str, dict[str, Any]]] = (
+    {
+        "headrace-actions": {
+            "pattern": f"^({'|'.join(QUEUES.values())})$",
+            "apply-to": "queues",
+            "priority": 10,
+            "definition": {
+                # a message that ends its worker this often is poison; below 20 a bad night dead-letters good ones
+                "delivery-limit": 20,
+                "dead-letter-exchange": DEAD_EXCHANGE,
+                # at least once needs reject-publish: dead letters are not lost, and a full queue refuses, not drops
+                "dead-letter-strategy": "at-least-once",
+                "overflow": "reject-publish",
+                "max-length": 1_000_000,
+            },
+        }
     }
-} | {
-    f"headrace-{retry_exchange(delay_s)}": {
-        "pattern": f"^{retry_exchange(delay_s)}$",
-        "apply-to": "queues",
-        "priority": 10,
-        "definition": {
-            # a message waits here and then goes back where it came from: its routing key is kept
-            "message-ttl": delay_s * 1000,
-            "dead-letter-exchange": EXCHANGE,
-            "dead-letter-strategy": "at-least-once",
-            "overflow": "reject-publish",
-        },
+    | {
+        f"headrace-{retry_exchange(delay_s)}": {
+            "pattern": f"^{retry_exchange(delay_s)}$",
+            "apply-to": "queues",
+            "priority": 10,
+            "definition": {
+                # a message waits here and then goes back where it came from: its routing key is kept
+                "message-ttl": delay_s * 1000,
+                "dead-letter-exchange": EXCHANGE,
+                "dead-letter-strategy": "at-least-once",
+                "overflow": "reject-publish",
+            },
+        }
+        for delay_s in RETRY_S
     }
-    for delay_s in RETRY_S
-}
+    | {
+        "headrace-kept": {
+            "pattern": f"^({DEAD_QUEUE}|{PARKED_QUEUE})$",
+            "apply-to": "queues",
+            "priority": 10,
+            # nothing is behind these two: people look at a message as often as they like, and it stays
+            "definition": {"delivery-limit": 1_000_000_000, "overflow": "reject-publish"},
+        }
+    }
+)
 """Name → policy, as the management API takes it."""
 
 
@@ -77,7 +89,7 @@ def exchanges() -> dict[str, str]:
 
 def queues() -> list[str]:
     """Every queue."""
-    return [*QUEUES.values(), DEAD_QUEUE, *map(retry_exchange, RETRY_S)]
+    return [*QUEUES.values(), DEAD_QUEUE, PARKED_QUEUE, *map(retry_exchange, RETRY_S)]
 
 
 def definitions(vhost: str = "/") -> dict[str, Any]:
@@ -110,6 +122,7 @@ def init(settings: Settings) -> list[str]:
         for name, queue, key in bindings():
             one = Queue(queue, made[name], routing_key=key, durable=True, queue_arguments=QUORUM)
             one(channel).declare()
+        Queue(PARKED_QUEUE, durable=True, queue_arguments=QUORUM)(channel).declare()  # published to by its name
     for name, policy in POLICIES.items():
         try:
             _call(settings, "PUT", f"policies/{{vhost}}/{name}", policy)

@@ -109,7 +109,7 @@ def test_redis_killed_while_actions_flow_loses_none_and_doubles_none(rig, env, p
     assert {one.status for one in outcomes} == {Status.DONE}
     assert all(rig.effects(one.service) == [one.id] for one in actions)
     assert running.alive
-    wait_for(lambda: rig.depth("dead_letters") == 0, 5)
+    wait_for(lambda: rig.depth("parked") == 0, 5)
 
 
 def test_a_delivery_is_not_acknowledged_before_kafka_has_its_outcome(rig, env, processes, kafka):

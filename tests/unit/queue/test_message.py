@@ -10,6 +10,7 @@ from app.queue.message import argument, of_action, outgoing
 from app.queue.topology import POLICIES, bindings, definitions, queues
 from tasks.contract import (
     EXPIRY_S,
+    PARKED_QUEUE,
     QUEUES,
     Build,
     CallWebhook,
@@ -93,7 +94,7 @@ def test_every_kind_has_its_queue_its_expiry_and_its_binding():
     assert set(QUEUES) == set(EXPIRY_S) == set(Kind)
     assert len(set(QUEUES.values())) == len(Kind)
     bound = {queue for _, queue, _ in bindings()}
-    assert bound == set(queues())
+    assert bound | {PARKED_QUEUE} == set(queues())  # published to by its name
 
 
 def test_the_definitions_file_is_made_from_the_same_table():

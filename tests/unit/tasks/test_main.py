@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tasks import contract
+from tasks.keeper import TASK
 from tasks.main import build_app, runner
 from tasks.settings import Settings
 
@@ -22,13 +23,15 @@ def ours(app):
     return {name for name in app.tasks if not name.startswith("celery.")}
 
 
-def test_each_kind_has_a_task_and_each_task_a_kind(made):
-    assert ours(made) == {contract.task_name(kind) for kind in contract.Kind}
+def test_each_kind_has_a_task_and_each_task_a_kind_beside_the_keepers(made):
+    assert ours(made) == {contract.task_name(kind) for kind in contract.Kind} | {TASK}
 
 
-def test_each_kind_has_a_queue_that_the_worker_reads_and_each_queue_a_kind(made):
+def test_each_kind_has_a_queue_that_the_worker_reads_and_each_queue_a_kind_beside_the_dead_letters(made):
     assert set(contract.QUEUES) == set(contract.Kind) == set(contract.EXPIRY_S)
-    assert sorted(queue.name for queue in made.amqp.queues.values()) == sorted(contract.QUEUES.values())
+    assert sorted(queue.name for queue in made.amqp.queues.values()) == sorted(
+        [*contract.QUEUES.values(), contract.DEAD_QUEUE]
+    )
 
 
 def test_each_kind_has_a_function(tmp_path):

@@ -42,7 +42,7 @@ class World:
         self.copies = []
         self.runner = Runner(every, self, self, "host:1", 15.0, self.later, asks=asks or {}, sleep=self.sleep)
 
-    def later(self, action, delay_s):
+    def later(self, action, delay_s, redrive):
         self.seen.append("later")
         if self.refuses_copies:
             raise ConnectionResetError("gone")
@@ -62,7 +62,7 @@ class World:
     def keep(self, entry, token, *, started=False):
         return True
 
-    def finish(self, entry, token, outcome):
+    def finish(self, entry, token, outcome, *, undone):
         self.seen.append("mark")
         fate = self.lost.pop(0) if self.lost else ""
         if isinstance(fate, Exception):
