@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "state": Entry("state", "state", "Show what is remembered of a service."),
     "journal": Entry("journal", "journal", "Read and export the journal."),
     "replay": Entry("replay", "replay", "Decide recorded facts again and compare."),
+    "audit": Entry("audit", "audit", "Verify that what was decided was done, once."),
     "quarantine": Entry("quarantine", "quarantine", "List input that could not be read."),
     "dead": Entry("dead", "dead", "Look at dead letters, send them again, drop them."),
     "doctor": Entry("doctor", "doctor", "Check settings, servers, topics and queues."),

@@ -99,6 +99,9 @@ def test_nothing_is_lost_or_done_twice_whoever_is_killed(clean, headrace_env, pr
         check_decisions(clean)
         check_effects(clean, watch)
         check_told(watch, receiver)
+        audit = processes.start(["headrace", "audit", "verify"], env)
+        wait_for(lambda: not audit.alive, 60, "the audit")
+        assert audit.code == 0, audit.text
 
 
 def drive(product, proxy, settings, watch, dice):
