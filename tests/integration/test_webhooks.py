@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -51,6 +52,17 @@ def made(tmp_path, monkeypatch):
     return make
 
 
+def _read_request(connection):
+    """Read all of a request: a connection that is closed before is reset, and its answer lost."""
+    data = b""
+    while more := connection.recv(65_536):
+        data += more
+        head, end, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        if end and len(body) >= int(length[1] if length else 0):
+            return
+
+
 @contextmanager
 def raw(*parts, pause_s=0.0, wrap=lambda connection: connection):
     """A server that answers any request with these bytes, some after some, and then closes; its address."""
@@ -65,7 +77,7 @@ def raw(*parts, pause_s=0.0, wrap=lambda connection: connection):
             accepted.append(connection)
             with closing(connection):
                 try:
-                    connection.recv(65_536)
+                    _read_request(connection)
                     for part in parts:
                         connection.sendall(part)
                         sleep(pause_s)
