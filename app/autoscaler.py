@@ -7,7 +7,6 @@ same ids. It never reads a clock, another topic or the environment to decide.
 `faust -A app.autoscaler worker -l info` runs it alone.
 """
 
-import asyncio
 from functools import cache
 from typing import Any
 
@@ -21,9 +20,9 @@ from app.policy.facts import Record, decode
 from app.policy.state import State
 from app.policy.step import step
 from app.settings import Settings
-from app.stream.blocks import Block, Fetch
+from app.stream.blocks import Block
+from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
-from app.stream.build import configured, fetches, journal_partitions
 from app.stream.checkpoint import Checkpoints
 from app.stream.topics import DECISIONS, JOURNAL
 from tasks.contract import kind_of
@@ -36,20 +35,17 @@ def build(config: Settings) -> faust.App:
     app = build_app("auto-scaler", [JOURNAL], config, state=True)
     checkpoints = Checkpoints(app, journal_partitions(config), config)
 
-    async def handle(fetch: Fetch) -> None:
-        for block in fetch:
-            partition = block.tp.partition
-            checkpoints.in_hand.add(partition)
-            checkpoints.states[partition], decided = advance(checkpoints.state_for(block), block)
-            await _send(app, partition, decided)
-            checkpoints.in_hand.discard(partition)
-            await checkpoints.write_due(partition)
-            metrics.RECORDS.inc(len(block.records))
-            await asyncio.sleep(0)
-        for what, count in app.consumer.counts.items():
-            metrics.TRANSPORT.labels(app.conf.id, what).set(count)
+    async def handle(block: Block) -> None:
+        partition = block.tp.partition
+        checkpoints.in_hand.add(partition)
+        checkpoints.states[partition], decided = advance(checkpoints.state_for(block), block)
+        await _send(app, partition, decided)
+        await app.consumer.heart.fence()  # a rebalance may have taken the block back, and its state with it
+        checkpoints.in_hand.discard(partition)
+        await checkpoints.write_due(partition)
+        metrics.RECORDS.inc(len(block.records))
 
-    fetches(app, JOURNAL, handle)
+    blocks(app, JOURNAL, handle)
     return app
 
 

@@ -23,9 +23,10 @@ from faust.types.tuples import TP
 from app import metrics
 from app.policy.facts import Fact, Tick, encode
 from app.settings import Settings
-from app.stream.blocks import Block, Fetch
+from app.stream.blocks import Block
+from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
-from app.stream.build import configured, fetches, guarded, journal_partitions
+from app.stream.ending import guarded
 from app.stream.progress import Progress
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
 from app.wire.quarantine import Quarantined
@@ -48,17 +49,17 @@ class Intake:
         self.seen: dict[TP, int] = {}
         self.progress = Progress(config, app.conf.id, self.kinds, now_ms)
 
-    async def handle(self, kind: Kind, fetch: Fetch) -> None:
-        """One fetch of one topic: all its partitions side by side, each in its order."""
-        await self._know_ids(fetch)
-        await asyncio.gather(*(self._block(kind, block) for block in fetch if block.records))
+    async def handle(self, kind: Kind, block: Block) -> None:
+        """One block of one source partition; others are handled meanwhile."""
+        if block.records:
+            await self._know_id(block)
+            await self._block(kind, block)
 
-    async def _know_ids(self, fetch: Fetch) -> None:
+    async def _know_id(self, block: Block) -> None:
         """A position that falls means a topic made anew: ask for its id again."""
-        for block in fetch:
-            if block.tp.topic not in self.ids or block.start < self.seen.get(block.tp, 0):
-                self.ids |= await asyncio.to_thread(topic_ids, self.config, [block.tp.topic])
-            self.seen[block.tp] = block.end
+        if block.tp.topic not in self.ids or block.start < self.seen.get(block.tp, 0):
+            self.ids |= await asyncio.to_thread(topic_ids, self.config, [block.tp.topic])
+        self.seen[block.tp] = block.end
 
     async def _block(self, kind: Kind, block: Block) -> None:
         tp = block.tp
@@ -107,7 +108,7 @@ def build(config: Settings) -> faust.App:
     app = build_app("intake", topics, config)
     intake = Intake(app, config)
     for topic in topics:
-        fetches(app, topic, partial(intake.handle, intake.kinds[topic]))
+        blocks(app, topic, partial(intake.handle, intake.kinds[topic]))
 
     async def tick() -> None:
         if app.consumer.flow_active and not app.rebalancing:

@@ -19,6 +19,11 @@ READ_UNTIL: Final = Gauge("headrace_read_until_seconds", "Moment up to which all
 RECORDS: Final = Counter("headrace_journal_records", "Journal records the auto-scaler folded in")
 DECISIONS: Final = Counter("headrace_decisions", "Decisions written", ["reason", "action"])
 STATE_BYTES: Final = Gauge("headrace_state_bytes", "Packed state of a journal partition", ["partition"])
+CHECKPOINTED: Final = Gauge(
+    "headrace_checkpointed_until_seconds", "Journal's time in the written state, epoch seconds", ["partition"]
+)
+LATE: Final = Gauge("headrace_late", "Samples that were older than every window, by the written state", ["partition"])
+LAG: Final = Gauge("headrace_lag", "Positions of an owned partition that are not done", ["app", "topic", "partition"])
 CHECKPOINTS: Final = Counter("headrace_checkpoints", "States written to the changelog")
 SNAPSHOTS: Final = Counter("headrace_snapshots", "States written to the snapshots topic")
 ROUTED: Final = Counter("headrace_routed", "Actions confirmed by RabbitMQ", ["kind"])

@@ -22,9 +22,9 @@ from app.queue.connection import refusal
 from app.queue.message import Outgoing, outgoing
 from app.queue.publisher import Publisher
 from app.settings import Settings
-from app.stream.blocks import Fetch
+from app.stream.blocks import Block
+from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
-from app.stream.build import configured, fetches, journal_partitions
 from app.stream.topics import DECISIONS
 
 log = structlog.get_logger()
@@ -38,9 +38,10 @@ def build(config: Settings) -> faust.App:
         sys.exit(f"headrace: {refused}")
     app = build_app("router", [DECISIONS], config)
     publisher = Publisher(config.rabbitmq_url)
+    app.waits_for = lambda: publisher.waits_for
 
-    async def handle(fetch: Fetch) -> None:
-        messages = [message for block in fetch for record in block.records for message in to_send(record.value)]
+    async def handle(block: Block) -> None:
+        messages = [message for record in block.records for message in to_send(record.value)]
         await publisher.publish(messages)
         for message in messages:
             metrics.ROUTED.labels(message.kind).inc()
@@ -55,7 +56,7 @@ def build(config: Settings) -> faust.App:
             publisher.stop()
 
     app.service(Publishing)
-    fetches(app, DECISIONS, handle)
+    blocks(app, DECISIONS, handle)
     return app
 
 

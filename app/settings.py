@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     session_s: float = Field(
         10.0, ge=6, description="Seconds without a heartbeat after which Kafka gives a worker's partitions away."
     )
+    stall_s: float = Field(
+        30.0,
+        ge=1,
+        description="Seconds after which a stream process ends whose partition has something to read and does not "
+        "move; while Kafka is away, or RabbitMQ is waited for, they do not count.",
+    )
     instance: str = Field(
         "", description="Name of this process, unique: with one, a restart within the session keeps its partitions."
     )

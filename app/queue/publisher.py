@@ -41,6 +41,8 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._stopping = threading.Event()
         self._link: Link | None = None
+        self.waits_for = ""
+        """Why RabbitMQ has not taken what is being published; empty while it does."""
 
     def start(self) -> None:
         """Start the thread; it connects with the first message."""
@@ -89,7 +91,7 @@ class Publisher:
             if left and wanted():
                 if why != said:
                     log.warning("publishing_stands_still", why=why, messages=len(left))
-                said = why
+                said = self.waits_for = why
                 metrics.PUBLISH_RETRIES.inc(len(left))
                 self._stopping.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
@@ -97,6 +99,7 @@ class Publisher:
             self._drop()  # confirms for what nobody waits for may still come
         elif tries:
             log.info("publishing_again", after_tries=tries)
+        self.waits_for = ""
         return not left
 
     def _try(self, left: Sequence[Outgoing], confirmed: set[int], wanted: Callable[[], bool]) -> str:

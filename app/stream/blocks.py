@@ -1,7 +1,7 @@
 """What the transport delivers: the records of one partition in an exact interval of positions."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from contextvars import ContextVar
+from typing import Any, Final
 
 from faust.types.tuples import TP
 
@@ -11,15 +11,22 @@ class Block:
 
     The interval can hold more positions than records: control batches, aborted transactions and
     compaction leave holes. Records have `offset`, `key`, `value`, `headers` and `timestamp`.
+
+    `done` is set when everything that the block caused is durable downstream: nothing is committed
+    without it. `dropped` is set when a rebalance takes the block back; it comes again, maybe to
+    another process, so nothing of it may be written any more. `writes` counts what was written for it.
     """
 
-    __slots__ = ("end", "records", "start", "tp")
+    __slots__ = ("done", "dropped", "end", "records", "start", "tp", "writes")
 
     def __init__(self, tp: TP, start: int, end: int, records: list[Any]) -> None:
         self.tp = tp
         self.start = start
         self.end = end
         self.records = records
+        self.done = False
+        self.dropped = False
+        self.writes = 0
 
     def since(self, position: int) -> "Block":
         """The part of the block at and after a position within it."""
@@ -30,21 +37,12 @@ class Block:
 
 
 class Fetch(list[Block]):
-    """Blocks of one topic that arrived together: the value of one event.
-
-    `done` is set by the agent when everything that the blocks caused is durable downstream. Faust
-    acknowledges an event whose agent raised or was cancelled; nothing is committed without this.
-    """
-
-    __slots__ = ("done",)
-
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        super().__init__(blocks)
-        self.done = False
+    """Blocks of one topic that arrived together, one a partition: the value of one event."""
 
 
-class Entry(NamedTuple):
-    """A delivered block whose `fetch` is awaited, and the position to commit then."""
+class Fenced(Exception):  # noqa: N818 - it is no error: the work comes again
+    """The block in hand was taken back by a rebalance: what it would still have written must not be."""
 
-    fetch: Fetch
-    end: int
+
+IN_HAND: Final[ContextVar[Block | None]] = ContextVar("IN_HAND", default=None)
+"""The block that the code running now works for, if for one."""

@@ -1,35 +1,31 @@
 """How a Faust app of ours is built: one transport, checked topics, and an end that is an end.
 
 Called by `app.intake`, `app.autoscaler` and `app.router`. Faust acknowledges events whose agent
-raised, so no exception may leave an agent: `guarded` ends the process instead, before anything is
-acknowledged. A supervisor starts it again and the fetch is read again.
+raised, so nothing of ours runs in an agent: it hands its blocks to the lanes, where an exception
+ends the process before anything is acknowledged. A supervisor starts it again and the block is read again.
 """
 
-import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import faust
-import structlog
 import uvloop
+from faust.exceptions import ImproperlyConfigured
+from mode import Service
 from pydantic import ValidationError
 
 from app import log as logs
 from app import metrics
 from app.settings import Settings, mistakes, settings
-from app.stream.blocks import Fetch
+from app.stream.blocks import Block, Fenced
+from app.stream.ending import guarded
+from app.stream.lanes import Handle
 from app.stream.topics import STATE_BYTES, TopicsError, partitions_of_journal
-
-EXIT_BROKEN: Final = 70
-"""Exit code of a process that must not go on (sysexits' EX_SOFTWARE)."""
+from app.stream.watchdog import Watchdog
 
 FETCH_BYTES: Final = STATE_BYTES + 1_000_000
-
-log = structlog.get_logger()
-
-Handle = Callable[[Fetch], Awaitable[None]]
 
 
 class Worker(faust.Worker):
@@ -79,50 +75,51 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
     app.commit_follows_state = state
     app.before_revoke = None
     app.stamps = {}
+    app.handled = set()
+    app.waits_for = str
+    _watch(app, settings)
     return app
 
 
-def fetches(app: faust.App, topic: str, handle: Handle) -> None:
-    """Have `handle` called with each fetch of a topic; what it returns from is done for good."""
+def _watch(app: faust.App, settings: Settings) -> None:
+    """Have a watchdog start and stop with the app."""
+
+    class Watching(Service):
+        """The watchdog's thread."""
+
+        async def on_start(self) -> None:
+            self.watchdog = Watchdog(app, settings)
+            self.watchdog.start()
+
+        async def on_stop(self) -> None:
+            self.watchdog.stopping.set()
+
+    app.service(Watching)
+
+
+def blocks(app: faust.App, topic: str, handle: Handle) -> None:
+    """Have `handle` called with each block of a topic, a partition's one after the other; what it returns from is
+    done for good. Partitions do not wait for each other.
+    """
+    if topic in app.handled:
+        raise ImproperlyConfigured(f"topic {topic} has an agent already; a block is done when one handler says so")
+    app.handled.add(topic)
     channel = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", maxsize=64
     )
 
+    async def work(block: Block) -> None:
+        if not app.consumer.turn_of(block):
+            raise Fenced
+        await app.consumer.heart.fence()
+        await handle(block)
+
     async def agent(stream: Any) -> None:
-        async for event in _events(stream):
-            fetch: Fetch = event.value
-            try:
-                if not await guarded(app.consumer.turn_of, fetch):
-                    continue
-                await guarded(handle, fetch)
-            except asyncio.CancelledError:
-                if not app.should_stop:
-                    broken(f"an agent of {topic} was cancelled in the middle of a fetch; going on would skip it")
-                return  # not done, so it is read again; Faust would log a crash
-            fetch.done = True
+        async for event in stream.events():
+            for block in event.value:
+                app.consumer.lanes.put(block, partial(guarded, work))
 
     app.agent(channel, name=f"{app.conf.id}.{topic}")(agent)
-
-
-async def _events(stream: Any) -> AsyncIterator[Any]:
-    async for event in stream.events():
-        yield event
-
-
-async def guarded(handle: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Await `handle`; end the process, without acknowledging anything, if it raises."""
-    try:
-        return await handle(*args)
-    except Exception as error:  # noqa: BLE001 - whatever it is, going on would skip an event
-        broken(f"{type(error).__name__}: {error}", exc_info=error)
-
-
-def broken(sentence: str, exc_info: BaseException | None = None) -> None:
-    """End the process at once: nothing in hand is acknowledged, so nothing is lost."""
-    log.error("stopped", why=sentence, exit=EXIT_BROKEN, exc_info=exc_info)
-    sys.stderr.flush()
-    sys.stdout.flush()
-    os._exit(EXIT_BROKEN)
 
 
 def configured() -> Settings:

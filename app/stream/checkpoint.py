@@ -17,7 +17,8 @@ from app import metrics
 from app.policy.state import State, empty, pack, unpack
 from app.settings import Settings
 from app.stream.blocks import Block
-from app.stream.topics import JOURNAL, SNAPSHOTS, STATE_BYTES
+from app.stream.ending import Halt, guarded
+from app.stream.topics import CHANGELOG, JOURNAL, SNAPSHOTS, STATE_BYTES
 
 log = structlog.get_logger()
 
@@ -43,6 +44,9 @@ class Checkpoints:
 
     async def _recovered(self, _app: Any, **_: Any) -> None:
         """Faust has read the changelog and has not sought yet: take the states, say where to go."""
+        await guarded(self._take)
+
+    async def _take(self) -> None:
         owned = [tp.partition for tp in self._app.consumer.assignment() if tp.topic == JOURNAL]
         self.states = {partition: self._unpacked(partition) for partition in owned}
         self.in_hand.clear()
@@ -59,10 +63,10 @@ class Checkpoints:
         """The state that takes this block next; raises if the block does not start where it stands."""
         state = self.states[block.tp.partition]
         if block.start != state.next_offset:
-            raise RuntimeError(
+            raise Halt(
                 f"{JOURNAL}[{block.tp.partition}] goes on at {block.start}, but the state stands at "
-                f"{state.next_offset}: facts between are gone. Restore them, or let this partition begin again "
-                f"by deleting its record on the changelog."
+                f"{state.next_offset}: facts between are gone. Restore them, or begin anew: delete {JOURNAL}, "
+                f"{SNAPSHOTS} and {CHANGELOG} and run `headrace topics init`"
             )
         return state
 
@@ -86,11 +90,13 @@ class Checkpoints:
     async def _write(self, partition: int, state: State) -> None:
         raw = pack(state)
         metrics.STATE_BYTES.labels(partition).set(len(raw))
-        if len(raw) > STATE_BYTES * NEAR:
-            log.warning("state_nearly_full", partition=partition, bytes=len(raw), most=STATE_BYTES)
-        self._table.data[_key(partition)] = raw
+        _judge_size(partition, len(raw))
+        await self._app.consumer.heart.fence()
         await self._table.send_changelog(partition, _key(partition), raw)
+        self._table.data[_key(partition)] = raw
         metrics.CHECKPOINTS.inc()
+        metrics.CHECKPOINTED.labels(partition).set(state.now_ms / 1000)
+        metrics.LATE.labels(partition).set(state.late)
         self._written[partition] = (state.next_offset, state.now_ms)
         self._app.consumer.hold[TP(JOURNAL, partition)] = state.next_offset
         if state.now_ms - self._snapshots[partition] >= self._snapshot_every_ms:
@@ -102,6 +108,17 @@ class Checkpoints:
     def _last_size(self, partition: int) -> int:
         raw = self._table.data.get(_key(partition))
         return 0 if raw is None else len(raw)
+
+
+def _judge_size(partition: int, size: int) -> None:
+    """Say so long before a state is too large, and stop with a sentence when it is."""
+    if size > STATE_BYTES:
+        raise Halt(
+            f"the state of {JOURNAL}[{partition}] has {size} bytes and may have {STATE_BYTES}: have the policies "
+            "select fewer series, or send fewer services to this journal"
+        )
+    if size > STATE_BYTES * NEAR:
+        log.warning("state_nearly_full", partition=partition, bytes=size, most=STATE_BYTES)
 
 
 def _key(partition: int) -> bytes:

@@ -7,22 +7,54 @@ process are not touched.
 
 import asyncio
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
 from app.stream.blocks import Block
+from app.stream.gather import Gather
+
+BLOCK_RECORDS: Final = 4_000
+"""Most records of a block: what a fetch has more of follows as further blocks, after the other partitions."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that speaks to Kafka."""
 
+    gather: Gather | None = None
+    _waiter: asyncio.Future[None] | None = None
+    woken = False
+    """Set by `wake`; whoever asks next clears it before deciding which partitions to ask for."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust gives no way to ask for it
         return consumer
+
+    async def on_start(self) -> None:
+        """Start, with an ear at the coordinator's answers and a hand on how long a fetch may wait."""
+        await super().on_start()
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator  # noqa: SLF001 - Faust reads its generation the same way
+        coordinator._do_heartbeat = self.consumer.heart.listening(coordinator._do_heartbeat)  # noqa: SLF001
+        self.gather = Gather(consumer._fetcher)  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The coordinator has answered, with partitions."""
+        self.consumer.heart.beat()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def wake(self) -> None:
+        """From the main thread: whoever waits for records is to look again at which partitions to ask for."""
+        self.woken = True
+        if self._waiter is not None:
+            self.thread_loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _fetch_records(
         self,
@@ -36,9 +68,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher  # noqa: SLF001 - upstream's own way to it
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise driver.ConsumerStoppedError
-        active = frozenset(active_partitions)
+        active = frozenset(active_partitions)  # a copy: the live set, once emptied, would mean "all" to the fetcher
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001 - counts as a poll
-            return await self._take(fetcher, active, timeout or 0.0)
+            taken = await self._take(fetcher, active, timeout or 0.0)
+        if self.gather is not None:
+            self.gather.see(sum(len(one.records) for one in taken.values() if isinstance(one, Block)))
+        return taken
 
     async def _take(self, fetcher: Any, active: frozenset[TP], timeout_s: float) -> dict[TP, Any]:
         """What was fetched for the active partitions, waiting for some if there is none."""
@@ -51,9 +86,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             left = deadline - monotonic()
             if taken or left <= 0:
                 return taken
-            waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+            waiter = self._waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+            if self.woken:  # looked at after the waiter is there: a wake between the two is not missed
+                waiter.cancel()
+                return {}
             done, _ = await asyncio.wait([waiter], timeout=left)
-            if not done or fetcher._closed:  # noqa: SLF001
+            if not done or fetcher._closed or self.woken:  # noqa: SLF001
                 waiter.cancel()
                 return {}
             waiter.result()  # raises what the broker refused
@@ -93,7 +131,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         start = position.position
         # the record as it was decoded, without the dataclass around it: a third of the fetch's CPU
         result._partition_records._consumer_record = _bare  # noqa: SLF001
-        records = result.getall()
+        records = result.getall(BLOCK_RECORDS)
         end = position.position
         return Block(TP(tp.topic, tp.partition), start, end, records) if end > start else None
 

@@ -12,10 +12,14 @@ What is cured, each by overriding, none by patching a module (Faust 0.15.3, aiok
 - *Gaps.* Upstream books a jump in offsets as processed. A block here is an exact interval
   `[start, end)`; one that does not start where the last ended is never delivered.
 - *Acknowledgements.* Upstream acknowledges an event whose agent raised or was cancelled, in a
-  compiled iterator that inlines `Consumer.ack`. Here only the agent's own `fetch.done` counts,
-  in order, per partition.
+  compiled iterator that inlines `Consumer.ack`. Here only `block.done` counts, in order, per
+  partition.
+- *Back-pressure.* Upstream's one queue stalls every topic of the worker. Here a partition with
+  enough under way is left out of the fetch until one of its blocks is done, and only that one.
 - *Revocation.* Upstream forgets what was acknowledged before it commits it. Here: stop, wait for
-  the block in hand, let the app write its state (`app.before_revoke`), commit, then forget.
+  the blocks in hand, let the app write its state (`app.before_revoke`), commit, then forget.
+- *Zombies.* Upstream writes on when it wakes up after its session. Here no write leaves before
+  the coordinator has answered, and none for a block that was taken back.
 - *The position comes from the state.* Where the app gives one (`app.stamps`), the consumer seeks
   there, whatever the group committed, and never commits past `hold`.
 - *Uncommitted partitions* are rewound to their earliest offset, which upstream leaves to chance.
@@ -23,22 +27,26 @@ What is cured, each by overriding, none by patching a module (Faust 0.15.3, aiok
 """
 
 import asyncio
+import contextlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from time import monotonic
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
+from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-from app.stream.blocks import Block, Entry, Fetch
+from app.stream.blocks import IN_HAND, Block, Fetch
 from app.stream.fetching import ConsumerThread
+from app.stream.heart import Heart
+from app.stream.lanes import Lanes
 
-MAX_OPEN = 4
-"""Events of one topic that may be under way: beyond, its partitions are left out of the fetch."""
+MAX_OPEN: Final = 4
+"""Blocks of one partition that may be under way: beyond, it is left out of the fetch."""
 
-STOP_WAIT_S = 5.0
-"""Longest wait for events in hand at shutdown (a router's may wait for RabbitMQ); what is not done is read again."""
+STOP_WAIT_S: Final = 5.0
+"""Longest wait for blocks in hand at shutdown (a router's may wait for RabbitMQ); what is not done is read again."""
 
 
 class Consumer(driver.Consumer):
@@ -48,15 +56,37 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.open: dict[TP, deque[Entry]] = defaultdict(deque)
+        refuse_modes(self.app)
+        self.open: dict[TP, deque[Block]] = defaultdict(deque)
         self.prefix: dict[TP, int] = {}
         self.expected: dict[TP, int] = {}
         self.hold: dict[TP, int] = {}
         """Highest offset that may be committed, for apps that keep state (`app.commit_follows_state`)."""
         self.counts: Counter[str] = Counter()
+        self.heart = Heart(self.app.conf.broker_session_timeout)
+        self.lanes = Lanes(self._finished)
+        self.assigned_once = False
+        """Whether the coordinator has ever given us partitions, or none."""
+        self._room = asyncio.Event()
+
+    def told(self) -> dict[str, int]:
+        """What the transport met so far, by name."""
+        gather = self._thread.gather
+        return {**self.counts, "fences": self.heart.fences, "gathers": gather.times if gather else 0}
+
+    def progress_of(self, tp: TP) -> tuple[int, int]:
+        """What changes while anything of a partition gets done: the prefix, and writes for the block in hand."""
+        entries = self.open.get(tp)
+        try:
+            return self.prefix.get(tp, -1), entries[0].writes if entries else 0
+        except IndexError:  # asked by another thread while the last one was taken out
+            return self.prefix.get(tp, -1), -1
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Upstream's look at what stands still knows one partition an event; `app.stream.watchdog` looks instead."""
 
     # ---- delivery
 
@@ -75,12 +105,14 @@ class Consumer(driver.Consumer):
     async def _drain_once(self) -> None:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        self._thread.woken = False  # before looking at what is full: what is done from here on wakes the fetch
+        self._room.clear()
         active = frozenset(self._get_active_partitions())
-        wanted = frozenset(tp for tp in active if not self._full(tp.topic))
-        if not active:
-            await self.sleep(0.1)
+        wanted = frozenset(tp for tp in active if not self._full(tp))
+        if not wanted:
+            await self._wait_for_room(1.0 if active else 0.1)
             return
-        fetched = await self._thread.getmany(wanted, timeout=1.0 if wanted == active else 0.02)
+        fetched = await self._thread.getmany(wanted, timeout=1.0)
         generation = self.app.consumer_generation_id
         blocks: dict[str, list[Block]] = {}
         for tp, found in fetched.items():
@@ -96,15 +128,25 @@ class Consumer(driver.Consumer):
         for topic, parts in blocks.items():
             await self._deliver_blocks(topic, parts, generation)
 
+    async def _wait_for_room(self, longest_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), longest_s)
+
+    def _look_again(self) -> None:
+        """Have the fetch under way come back, since other partitions may be asked for now."""
+        self._room.set()
+        self._thread.wake()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch from them at once; upstream first waits for the fetch under way, a second."""
+        super().resume_partitions(tps)
+        self._look_again()
+
     def _current(self, generation: int) -> bool:
         return bool(self.flow_active and generation == self.app.consumer_generation_id)
 
-    def _full(self, topic: str) -> bool:
-        if topic not in self.app.block_topics:
-            return False
-        return any(
-            len(entries) >= MAX_OPEN for tp, entries in self.open.items() if tp.topic == topic and self._trim(tp)
-        )
+    def _full(self, tp: TP) -> bool:
+        return len(self.open.get(tp, ())) >= MAX_OPEN
 
     async def _continuous(self, block: Block) -> Block | None:
         """The block from where the last one ended; None if it cannot be delivered."""
@@ -158,24 +200,27 @@ class Consumer(driver.Consumer):
             generation_id=generation,
         )  # fmt: skip
         for block in blocks:
-            self.open[block.tp].append(Entry(fetch, block.end))
+            self.open[block.tp].append(block)
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     # ---- acknowledgements and commits
 
-    def _trim(self, tp: TP) -> int:
-        """Move the prefix over the entries that are done; how many are left."""
-        entries = self.open[tp]
-        while entries and entries[0].fetch.done:
-            self.prefix[tp] = entries.popleft().end
-        return len(entries)
+    def _finished(self, block: Block) -> None:
+        """A handler has ended: move the prefix over what is done; a partition that was full is so no more."""
+        entries = self.open.get(block.tp)
+        if entries is None:
+            return
+        full = len(entries) >= MAX_OPEN
+        while entries and entries[0].done:
+            self.prefix[block.tp] = entries.popleft().end
+        if full and len(entries) < MAX_OPEN:
+            self._look_again()
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic not in self.app.block_topics:
             return super()._new_offset(tp)  # type: ignore[no-any-return]
         self._acked[tp].clear()
         self._acked_index[tp].clear()
-        self._trim(tp)
         end = self.prefix.get(tp)
         if end is None or not self.app.commit_follows_state:
             return end
@@ -188,45 +233,39 @@ class Consumer(driver.Consumer):
             *(tp for tp in self.open if topics is None or tp in topics or tp.topic in topics),
         }
 
-    async def turn_of(self, fetch: Fetch) -> bool:
-        """Whether an agent is to handle a fetch now; False for one from before a rebalance, which comes again.
+    def turn_of(self, block: Block) -> bool:
+        """Whether a lane is to handle a block now; False for one from before a rebalance, which comes again.
 
         Raises if what came before it is not done: a source's facts must be written in order, or the
         marks of the auto-scaler take the later ones for a sign that the earlier were seen.
         """
-        for block in fetch:
-            self._trim(block.tp)
-            entries = self.open[block.tp]
-            if not any(entry.fetch is fetch for entry in entries):
-                self.counts["stale"] += 1
-                return False
-            if entries[0].fetch is not fetch:
-                raise RuntimeError(f"{block} came to its agent before an earlier block of its partition was done")
+        entries = self.open.get(block.tp, ())
+        if block.dropped or not any(entry is block for entry in entries):
+            self.counts["stale"] += 1
+            return False
+        if entries[0] is not block:
+            raise RuntimeError(f"{block} came to its handler before an earlier block of its partition was done")
         return True
 
     # ---- rebalance and shutdown
 
     def _forget(self, tps: Iterable[TP]) -> None:
         for tp in list(tps):
-            for kept in (self.open, self.prefix, self.expected, self.hold):
+            for block in self.open.pop(tp, ()):
+                block.dropped = True
+            for kept in (self.prefix, self.expected, self.hold):
                 kept.pop(tp, None)
 
     async def wait_empty(self) -> None:
-        """Wait for the events in hand, but not for ever; write the state; commit."""
-        await self._settle(STOP_WAIT_S)
+        """Wait for the blocks in hand, but not for ever; write the state; commit."""
+        await self.lanes.settle(STOP_WAIT_S)
         await self._write_state(list(self.open))
         await self.commit()
-
-    async def _settle(self, longest_s: float) -> None:
-        deadline = monotonic() + longest_s
-        self._clean_unacked_messages()
-        while self._unacked_messages and monotonic() < deadline:
-            await asyncio.sleep(0.01)
-            self._clean_unacked_messages()
+        self.lanes.end()
 
     async def _write_state(self, tps: Iterable[TP]) -> None:
         before_revoke = self.app.before_revoke
-        if before_revoke is not None and self.app.producer.started:
+        if before_revoke is not None and self.app.producer.started and self.heart.fresh:
             await before_revoke({tp for tp in tps if tp.topic in self.app.block_topics})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -237,14 +276,18 @@ class Consumer(driver.Consumer):
             app.flow_control.suspend()
             self.pause_partitions(self.assignment())
             app.flow_control.clear()
-            await self._settle(app.conf.broker_rebalance_timeout * 0.5)
+            if not self.heart.fresh:
+                self._forget([*self.open])  # somebody else has them by now: nothing in hand may be written
+            await self.lanes.settle(app.conf.broker_rebalance_timeout * 0.5)
             await self._write_state(revoked)
             await self.commit()
-        self._forget(list(self.open) + list(self.expected))
+        self._forget([*self.open, *self.expected])
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, the earliest where there is none, or to where the state says."""
+        for block in chain.from_iterable(self.open.values()):
+            block.dropped = True
         for kept in (self.open, self.prefix, self.expected):
             kept.clear()
         await super().perform_seek()
@@ -263,11 +306,20 @@ class Consumer(driver.Consumer):
                 self._committed_offset[tp] = position
             if position != committed:
                 await self._seek(tp, position)
-            self.expected[tp] = position
+            self.expected[tp] = self.prefix[tp] = position
+        self.assigned_once = True
 
 
 class Producer(driver.Producer):
-    """Faust's producer, with acknowledgement by all replicas and no repeats on retries."""
+    """Faust's producer, with acknowledgement by all replicas, no repeats on retries, and no writes by a zombie."""
+
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Send when it is right to; raises Fenced when it is no more."""
+        await self.app.consumer.heart.fence()
+        block = IN_HAND.get()
+        if block is not None:
+            block.writes += 1
+        return await super().send(*args, **kwargs)
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -278,3 +330,17 @@ class Transport(driver.Transport):
 
     Consumer = Consumer
     Producer = Producer
+
+
+def refuse_modes(app: Any) -> None:
+    """Raise, with what to do instead, where an app is set up in a way that the cures do not cover."""
+    refused = {
+        "client-only mode has no group, so nothing could be committed": app.client_only,
+        "exactly_once is Faust's, and does not hold; what is written here is exact without it": app.in_transaction,
+        "standby replicas of a table in memory gain nothing; set table_standby_replicas=0": (
+            app.conf.table_standby_replicas > 0
+        ),
+    }
+    for why, found in refused.items():
+        if found:
+            raise ImproperlyConfigured(f"app {app.conf.id} cannot use the transport headrace://: {why}")

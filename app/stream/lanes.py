@@ -1,0 +1,71 @@
+"""A lane for each partition: its blocks one after the other, no partition waiting for another's.
+
+Filled by the agents of `app.stream.build`; emptied and waited for by the transport. A block is
+done when its handler has returned, and nothing else counts: Faust acknowledges an event whose
+agent raised or was cancelled. The lanes commit nothing and read nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from faust.types.tuples import TP
+
+from app.stream.blocks import IN_HAND, Block, Fenced
+
+Handle = Callable[[Block], Awaitable[None]]
+
+
+class Lanes:
+    """The blocks that were handed over and are not done yet, in the order of each partition."""
+
+    def __init__(self, finished: Callable[[Block], None]) -> None:
+        """`finished` is called with each block whose handler has ended, done or not."""
+        self._finished = finished
+        self._waiting: dict[TP, deque[tuple[Block, Handle]]] = {}
+        self._running: dict[TP, asyncio.Task[None]] = {}
+
+    @property
+    def busy(self) -> set[TP]:
+        """Partitions whose handler is at work."""
+        return set(self._running)
+
+    def put(self, block: Block, handle: Handle) -> None:
+        """Have a block handled when those before it in its partition are done."""
+        self._waiting.setdefault(block.tp, deque()).append((block, handle))
+        if block.tp not in self._running:
+            self._running[block.tp] = asyncio.create_task(self._run(block.tp), name=f"lane {block.tp}")
+
+    async def _run(self, tp: TP) -> None:
+        waiting = self._waiting[tp]
+        try:
+            while waiting:
+                block, handle = waiting.popleft()
+                if not block.dropped:
+                    await self._one(block, handle)
+                self._finished(block)
+        finally:
+            del self._running[tp]
+
+    async def _one(self, block: Block, handle: Handle) -> None:
+        IN_HAND.set(block)
+        try:
+            await handle(block)
+        except Fenced:
+            return
+        block.done = not block.dropped
+
+    async def settle(self, longest_s: float) -> bool:
+        """Begin nothing more, and wait for the handlers at work, but not for ever; whether all have ended."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        deadline = monotonic() + longest_s
+        while self._running and (left := deadline - monotonic()) > 0:
+            await asyncio.wait(self._running.values(), timeout=left)
+        return not self._running
+
+    def end(self) -> None:
+        """Give up what is still at work; it is not done, so it is read again."""
+        for task in self._running.values():
+            task.cancel()
