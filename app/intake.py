@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.stream.blocks import Block
 from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
-from app.stream.ending import guarded
+from app.stream.ending import Halt, guarded
 from app.stream.progress import Progress
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
 from app.wire.quarantine import Quarantined
@@ -55,10 +55,24 @@ class Intake:
             await self._know_id(block)
             await self._block(kind, block)
 
+    async def assigned(self, *_: Any, **__: Any) -> None:
+        """Partitions came, maybe of topics made anew: ask for the ids again."""
+        self.ids.clear()
+
+    async def watch(self) -> None:
+        """A topic with another id was made anew, also where its positions look as if it went on."""
+        ids = await asyncio.to_thread(topic_ids, self.config, [*self.ids]) if self.ids else {}
+        anew = {topic for topic, one in ids.items() if self.ids.get(topic, one) != one}
+        if anew:
+            await self.app.consumer.begin_again(anew)  # and the positions that fall have the new ids asked for
+
     async def _know_id(self, block: Block) -> None:
         """A position that falls means a topic made anew: ask for its id again."""
         if block.tp.topic not in self.ids or block.start < self.seen.get(block.tp, 0):
-            self.ids |= await asyncio.to_thread(topic_ids, self.config, [block.tp.topic])
+            found = await asyncio.to_thread(topic_ids, self.config, [block.tp.topic])
+            if not found:
+                raise Halt(f"Kafka does not tell the id of topic {block.tp.topic}, so its repeats could not be known")
+            self.ids |= found
         self.seen[block.tp] = block.end
 
     async def _block(self, kind: Kind, block: Block) -> None:
@@ -114,7 +128,13 @@ def build(config: Settings) -> faust.App:
         if app.consumer.flow_active and not app.rebalancing:
             await guarded(intake.tick)
 
+    async def watch() -> None:
+        if app.consumer.flow_active and not app.rebalancing:
+            await guarded(intake.watch)
+
     app.timer(interval=1.0)(tick)
+    app.timer(interval=5.0)(watch)
+    app.on_partitions_assigned.connect(intake.assigned)
     return app
 
 

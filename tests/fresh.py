@@ -46,6 +46,11 @@ def topics(settings: Settings) -> None:
     stream_topics.init(settings, sources=True)
 
 
+def no_topics(settings: Settings) -> None:
+    """Delete every topic and group."""
+    _delete_topics(_admin(settings))
+
+
 def queues(settings: Settings) -> None:
     """Our exchanges and queues, empty. They are emptied, not made anew: a quorum queue that is deleted, made
     again and then loses its node can refuse everything for good (RabbitMQ 3.10)."""

@@ -101,6 +101,10 @@ def blocks(app: faust.App, topic: str, handle: Handle) -> None:
     """Have `handle` called with each block of a topic, a partition's one after the other; what it returns from is
     done for good. Partitions do not wait for each other.
     """
+    if topic not in app.block_topics:
+        raise ImproperlyConfigured(
+            f"topic {topic} is not among the topics that app {app.conf.id} was built with; patterns are not read"
+        )
     if topic in app.handled:
         raise ImproperlyConfigured(f"topic {topic} has an agent already; a block is done when one handler says so")
     app.handled.add(topic)

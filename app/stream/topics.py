@@ -5,9 +5,10 @@ of the documentation. The users' own topics are made if they are missing and nev
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
@@ -89,7 +90,7 @@ def init(settings: Settings, *, sources: bool = True) -> list[str]:
     """
     admin = _admin(settings)
     there = _described(admin, settings)
-    partitions = there.get(JOURNAL, settings.partitions)
+    partitions = _partitions(there, settings)
     wanted = [
         NewTopic(topic.name, topic.partitions or partitions, settings.replication, config=_config(topic, settings))
         for topic in TOPICS
@@ -116,7 +117,7 @@ def check(settings: Settings) -> list[str]:
     """What is wrong with the topics, a sentence each; empty when all is right."""
     admin = _admin(settings)
     there = _described(admin, settings)
-    partitions = there.get(JOURNAL, settings.partitions)
+    partitions = _partitions(there, settings)
     wrong = [
         f"topic {name} is missing; make it with `headrace topics init`"
         for name in [*(topic.name for topic in TOPICS), *settings.sources]
@@ -125,16 +126,22 @@ def check(settings: Settings) -> list[str]:
     ours = [topic for topic in TOPICS if topic.name in there]
     for topic in ours:
         count = topic.partitions or partitions
-        if there[topic.name] != count:
+        found = there[topic.name]
+        if found.partitions != count:
             wrong.append(
-                f"topic {topic.name} has {there[topic.name]} partitions and needs {count}, as many as {JOURNAL}; "
+                f"topic {topic.name} has {found.partitions} partitions and needs {count}, as many as {JOURNAL}; "
                 "delete it and run `headrace topics init`"
             )
-    for topic, found in _configs(admin, ours).items():
+        if found.replicas < settings.replication:
+            wrong.append(
+                f"topic {topic.name} has {found.replicas} replicas and should have {settings.replication}; "
+                "add them with kafka-reassign-partitions, or set HEADRACE_REPLICATION to what is meant"
+            )
+    for topic, config in _configs(admin, ours).items():
         wrong += [
-            f"topic {topic.name} has {key}={found.get(key)} and should have {key}={value}"
-            for key, value in topic.config.items()
-            if found.get(key) != value
+            f"topic {topic.name} has {key}={config.get(key)} and should have {key}={value}"
+            for key, value in _config(topic, settings).items()
+            if config.get(key) != value
         ]
     if not wrong and not _begun(settings, partitions):
         wrong.append(f"topic {JOURNAL} has partitions without a first fact; run `headrace topics init`")
@@ -146,29 +153,47 @@ def partitions_of_journal(settings: Settings) -> int:
     wrong = check(settings)
     if wrong:
         raise TopicsError("; ".join(wrong))
-    return _described(_admin(settings), settings)[JOURNAL]
+    return _described(_admin(settings), settings)[JOURNAL].partitions
 
 
 def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
-    """Kafka's ids of topics that exist, which change when a topic is made anew."""
+    """Kafka's ids of the topics that exist, which change when a topic is made anew; empty while Kafka is away."""
     admin = _admin(settings)  # kept in a name: its futures end with it
-    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_S)
-    return {name: str(future.result(TIMEOUT_S).topic_id) for name, future in futures.items()}
+    wanted = TopicCollection(list(names))
+    found: dict[str, str] = {}
+    for name, future in admin.describe_topics(wanted, request_timeout=TIMEOUT_S).items():
+        with suppress(KafkaException):
+            found[name] = str(future.result(TIMEOUT_S).topic_id)
+    return found
 
 
 def _admin(settings: Settings) -> AdminClient:
     return AdminClient(settings.librdkafka(log_level=0))
 
 
-def _described(admin: AdminClient, settings: Settings) -> dict[str, int]:
-    """Topics that exist → their partitions."""
+class Shape(NamedTuple):
+    """How a topic that exists is cut: its partitions, and the fewest replicas that one of them has."""
+
+    partitions: int
+    replicas: int
+
+
+def _partitions(there: dict[str, Shape], settings: Settings) -> int:
+    return there[JOURNAL].partitions if JOURNAL in there else settings.partitions
+
+
+def _described(admin: AdminClient, settings: Settings) -> dict[str, Shape]:
+    """Topics that exist, and how they are cut."""
     try:
         metadata = admin.list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
         raise TopicsError(
             f"Kafka does not answer at {settings.bootstrap} ({error.args[0].str()}); is HEADRACE_KAFKA_URL right?"
         ) from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+    return {
+        name: Shape(len(topic.partitions), min((len(one.replicas) for one in topic.partitions.values()), default=0))
+        for name, topic in metadata.topics.items()
+    }
 
 
 def _config(topic: Topic, settings: Settings) -> dict[str, str]:

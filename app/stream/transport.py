@@ -156,6 +156,9 @@ class Consumer(driver.Consumer):
             self.counts["unexpected"] += 1
             await self._seek(tp, block.start if expected is None else expected)
             return None
+        if block.start < expected and (await self.highwaters(tp))[tp] < expected:
+            await self.begin_again({tp.topic})
+            return None
         if block.end <= expected:
             self.counts["repeated"] += 1
             return None
@@ -172,6 +175,20 @@ class Consumer(driver.Consumer):
             )  # fmt: skip
             return block
         return block if block.start == expected else block.since(expected)
+
+    async def begin_again(self, topics: set[str]) -> None:
+        """Topics were made anew while they were read: what is on them was never read, whatever the positions say."""
+        tps = [tp for tp in self.assignment() if tp.topic in topics]
+        earliest = await self.earliest_offsets(*tps)
+        for tp in tps:
+            for block in self.open.pop(tp, ()):
+                block.dropped = True
+            self._committed_offset[tp] = None  # or the lower position would not be committed
+            self.expected[tp] = self.prefix[tp] = earliest[tp]
+        self.counts["made_anew"] += len(tps)
+        self.log.warning("made anew, and read from the beginning: %s", ", ".join(sorted(topics)))
+        for tp in tps:
+            await self._seek(tp, earliest[tp])
 
     async def _deliver_records(self, tp: TP, records: list[Any]) -> None:
         for record in records:
@@ -239,7 +256,7 @@ class Consumer(driver.Consumer):
         Raises if what came before it is not done: a source's facts must be written in order, or the
         marks of the auto-scaler take the later ones for a sign that the earlier were seen.
         """
-        entries = self.open.get(block.tp, ())
+        entries = self.open.get(block.tp) or deque()
         if block.dropped or not any(entry is block for entry in entries):
             self.counts["stale"] += 1
             return False
