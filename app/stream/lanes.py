@@ -35,7 +35,10 @@ class Lanes:
         """Have a block handled when those before it in its partition are done."""
         self._waiting.setdefault(block.tp, deque()).append((block, handle))
         if block.tp not in self._running:
-            self._running[block.tp] = asyncio.create_task(self._run(block.tp), name=f"lane {block.tp}")
+            self._begin(block.tp)
+
+    def _begin(self, tp: TP) -> None:
+        self._running[tp] = asyncio.create_task(self._run(tp), name=f"lane {tp.topic}[{tp.partition}]")
 
     async def _run(self, tp: TP) -> None:
         waiting = self._waiting[tp]
@@ -47,6 +50,8 @@ class Lanes:
                 self._finished(block)
         finally:
             del self._running[tp]
+            if waiting:  # this one was given up, and others have come since
+                self._begin(tp)
 
     async def _one(self, block: Block, handle: Handle) -> None:
         IN_HAND.set(block)
@@ -66,6 +71,6 @@ class Lanes:
         return not self._running
 
     def end(self) -> None:
-        """Give up what is still at work; it is not done, so it is read again."""
+        """Give up what is still at work at the end or at a rebalance; it is not done, so it is read again."""
         for task in self._running.values():
             task.cancel()

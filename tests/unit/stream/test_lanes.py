@@ -27,7 +27,7 @@ class Handler:
         await self.gates.setdefault((block.tp.partition, block.start), asyncio.Event()).wait()
 
     def release(self, partition, start):
-        self.gates[partition, start].set()
+        self.gates.setdefault((partition, start), asyncio.Event()).set()
 
 
 async def turns():
@@ -90,6 +90,22 @@ def test_settling_waits_for_what_is_in_hand_and_begins_nothing_more():
         assert first.done
         assert not second.done
         assert handler.began == [(0, 0)]
+
+    asyncio.run(run())
+
+
+def test_a_lane_that_was_given_up_goes_on_with_what_comes_next():
+    async def run():
+        lanes, handler = Lanes(lambda _: None), Handler()
+        first, second = block(0), block(0, 10)
+        lanes.put(first, handler)
+        await turns()
+        lanes.end()
+        lanes.put(second, handler)
+        handler.release(0, 10)
+        await turns()
+        assert not first.done
+        assert second.done
 
     asyncio.run(run())
 

@@ -1,0 +1,262 @@
+"""What the transport delivers, takes for done and commits, by the positions alone: no broker, no Faust app."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.consumer.fetcher import FetchResult
+from faust.types.tuples import TP
+
+from app.stream.blocks import Block
+from app.stream.fetching import ConsumerThread
+from app.stream.transport import MAX_OPEN, Consumer
+
+TP0 = TP("metrics", 0)
+
+
+def record(offset):
+    return SimpleNamespace(offset=offset)
+
+
+def block(start, end):
+    return Block(TP0, start, end, [record(offset) for offset in range(start, end)])
+
+
+class World:
+    """A consumer that stands at `expected`, and a partition that begins at `low` and ends at `high`."""
+
+    def __init__(self, expected=10, low=0, high=100, follows_state=False):
+        self.sought, self.woken = [], 0
+        consumer = self.consumer = Consumer.__new__(Consumer)
+        consumer.open, consumer.prefix, consumer.hold = defaultdict(deque), {}, {}
+        consumer.expected, consumer.counts = {TP0: expected}, Counter()
+        consumer._paused_partitions, consumer._acked, consumer._acked_index = set(), defaultdict(list), defaultdict(set)
+        consumer._committed_offset = {TP0: expected}
+        consumer.app = SimpleNamespace(block_topics={"metrics"}, commit_follows_state=follows_state)
+        consumer.log = SimpleNamespace(error=lambda *_: None, warning=lambda *_: None)
+        consumer.assignment = lambda: {TP0}
+        consumer._look_again = self.look_again
+        self.low, self.high = low, high
+        consumer.earliest_offsets = self.at("low")
+        consumer.highwaters = self.at("high")
+        consumer._seek = self.seek
+
+    def at(self, name):
+        async def offsets(*tps):
+            return {tp: getattr(self, name) for tp in tps}
+
+        return offsets
+
+    async def seek(self, tp, position):
+        self.sought.append(position)
+
+    def look_again(self):
+        self.woken += 1
+
+    def continuous(self, start, end):
+        found = asyncio.run(self.consumer._continuous(block(start, end)))
+        return found and (found.start, found.end, [r.offset for r in found.records])
+
+
+def test_a_block_that_goes_on_where_the_last_one_ended_is_delivered():
+    world = World(expected=10)
+    assert world.continuous(10, 13) == (10, 13, [10, 11, 12])
+    assert not world.sought
+
+
+def test_a_block_that_jumps_is_never_delivered_and_the_hole_is_read():
+    world = World(expected=10)
+    assert world.continuous(15, 20) is None
+    assert world.sought == [10]
+    assert world.consumer.counts == {"sought_back": 1}
+
+
+def test_what_was_delivered_before_is_cut_off():
+    world = World(expected=10)
+    assert world.continuous(5, 12) == (10, 12, [10, 11])
+    assert world.continuous(5, 10) is None
+    assert world.consumer.counts == {"repeated": 1}
+
+
+def test_what_is_gone_by_retention_is_counted_and_what_is_left_delivered():
+    world = World(expected=10, low=15)
+    assert world.continuous(15, 17) == (15, 17, [15, 16])
+    assert world.consumer.counts == {"lost_by_retention": 5}
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning_and_its_lower_position_committed():
+    world = World(expected=50, high=7)
+    in_hand = block(45, 50)
+    world.consumer.open[TP0].append(in_hand)
+    assert world.continuous(0, 7) is None
+    assert world.sought == [0]
+    assert in_hand.dropped
+    assert world.continuous(0, 7) == (0, 7, list(range(7)))
+    assert world.consumer._should_commit(TP0, world.consumer._new_offset(TP0))
+
+
+def test_records_of_a_partition_that_was_paused_meanwhile_are_read_again():
+    world = World(expected=10)
+    world.consumer._paused_partitions.add(TP0)
+    assert world.continuous(10, 13) is None
+    assert world.sought == [10]
+
+
+def opened(world, *blocks):
+    world.consumer.open[TP0].extend(blocks)
+    return blocks
+
+
+def finish(world, one):
+    one.done = True
+    world.consumer._finished(one)
+
+
+def test_only_what_is_done_from_the_beginning_on_is_committed():
+    world = World(expected=0)
+    first, second, third = opened(world, block(0, 10), block(10, 20), block(20, 30))
+    finish(world, second)
+    assert world.consumer._new_offset(TP0) is None
+    finish(world, first)
+    assert world.consumer._new_offset(TP0) == 20
+    world.consumer._finished(third)  # given up, not done
+    assert world.consumer._new_offset(TP0) == 20
+
+
+def test_an_acknowledgement_of_fausts_counts_for_nothing():
+    world = World(expected=0)
+    opened(world, block(0, 10))
+    world.consumer._acked[TP0] += range(10)
+    assert world.consumer._new_offset(TP0) is None
+    assert not world.consumer._acked[TP0]
+
+
+@pytest.mark.parametrize(("hold", "committed"), [(None, None), (4, 4), (10, 10), (99, 10)])
+def test_the_commit_never_passes_the_written_state(hold, committed):
+    world = World(expected=0, follows_state=True)
+    (one,) = opened(world, block(0, 10))
+    finish(world, one)
+    if hold is not None:
+        world.consumer.hold[TP0] = hold
+    assert world.consumer._new_offset(TP0) == committed
+
+
+def test_a_full_partition_has_the_fetch_come_back_when_there_is_room_and_no_sooner():
+    world = World(expected=0)
+    blocks = opened(world, *(block(n * 10, n * 10 + 10) for n in range(MAX_OPEN)))
+    assert world.consumer._full(TP0)
+    assert not world.consumer._full(TP("metrics", 1))
+    finish(world, blocks[1])
+    assert world.woken == 0
+    finish(world, blocks[0])
+    assert world.woken == 1
+    assert not world.consumer._full(TP0)
+
+
+def test_a_lane_takes_only_what_is_open_and_its_turn():
+    world = World(expected=0)
+    first, second = opened(world, block(0, 10), block(10, 20))
+    assert world.consumer.turn_of(first)
+    with pytest.raises(RuntimeError, match="before an earlier block"):
+        world.consumer.turn_of(second)
+    world.consumer._forget([TP0])
+    assert not world.consumer.turn_of(first)
+    assert first.dropped
+    assert second.dropped
+
+
+class Fetched(FetchResult):
+    """A fetch of some records, without the bytes."""
+
+    def __init__(self, count, end):
+        self.state = SimpleNamespace(position=0, paused=False, consumed_to=self.consumed_to)
+        records = self.records(count, end)
+        super().__init__(
+            TP0, partition_records=records, backoff=0,
+            assignment=SimpleNamespace(active=True, state_value=lambda _: self.state),
+        )  # fmt: skip
+
+    def consumed_to(self, position):
+        self.state.position = position
+
+    class records:  # noqa: N801 - one shape of aiokafka's
+        def __init__(self, count, end):
+            self.next_fetch_offset, self.offsets, self.end = 0, iter(range(count)), end
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            offset = next(self.offsets, None)
+            if offset is None:
+                self.next_fetch_offset = self.end
+                raise StopIteration
+            self.next_fetch_offset = offset + 1
+            return record(offset)
+
+
+def thread(**fetched):
+    one = ConsumerThread.__new__(ConsumerThread)
+    one.app = SimpleNamespace(block_topics={"metrics"})
+    one.consumer = SimpleNamespace(flow_active=True)
+    subscriptions = SimpleNamespace(reassignment_in_progress=False, is_assigned=lambda _: True, fetch_context=Nothing)
+    fetcher = SimpleNamespace(
+        _closed=False, _subscriptions=subscriptions, _records=fetched,
+        _notify=lambda _: None, _wait_consume_future=None,
+        _create_fetch_waiter=lambda: asyncio.get_running_loop().create_future(),
+    )  # fmt: skip
+    return one, SimpleNamespace(_closed=False, _fetcher=fetcher), fetcher
+
+
+class Nothing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+def test_a_large_fetch_comes_in_pieces_and_the_last_one_ends_where_the_fetch_does():
+    one, consumer, fetcher = thread()
+    fetcher._records[TP0] = Fetched(9_000, end=9_050)  # with control batches at its end
+    pieces = [asyncio.run(one._fetch_records(consumer, {TP0}, timeout=0.0))[TP0] for _ in range(3)]
+    assert [(piece.start, piece.end, len(piece.records)) for piece in pieces] == [
+        (0, 4_000, 4_000), (4_000, 8_000, 4_000), (8_000, 9_050, 1_000),
+    ]  # fmt: skip
+    assert not fetcher._records
+
+
+def test_a_fetch_of_aborted_records_alone_is_an_interval_too():
+    one, consumer, fetcher = thread()
+    fetcher._records[TP0] = Fetched(0, end=30)
+    found = asyncio.run(one._fetch_records(consumer, {TP0}, timeout=0.0))[TP0]
+    assert (found.start, found.end, found.records) == (0, 30, [])
+
+
+def test_a_set_of_partitions_that_is_emptied_meanwhile_is_not_taken_for_all():
+    async def run():
+        one, consumer, fetcher = thread()
+        active = {TP("metrics", 1)}
+        taking = asyncio.create_task(one._fetch_records(consumer, active, timeout=0.2))
+        await asyncio.sleep(0)
+        active.clear()
+        fetcher._records[TP0] = Fetched(5, end=5)
+        one._waiter.set_result(None)
+        assert await taking == {}
+        assert fetcher._records[TP0].state.position == 0
+
+    asyncio.run(run())
+
+
+def test_a_wait_for_records_ends_when_it_is_woken():
+    async def run():
+        one, consumer, _ = thread()
+        one.thread_loop = asyncio.get_running_loop()
+        taking = asyncio.create_task(one._fetch_records(consumer, {TP0}, timeout=600.0))
+        await asyncio.sleep(0)
+        one.wake()
+        assert await asyncio.wait_for(taking, 30) == {}
+        assert await asyncio.wait_for(one._fetch_records(consumer, {TP0}, timeout=600.0), 30) == {}  # woken before
+
+    asyncio.run(run())
