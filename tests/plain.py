@@ -4,6 +4,7 @@
 `PLAIN_OUT`     the file: a line of JSON for each block, when the handler begins with it
 `PLAIN_WAIT_S`  how long the handler then takes
 `PLAIN_HANG`    the topic's partition whose handler never ends, as `topic/partition`
+`PLAIN_HOLD`    with any value: the handler holds the whole loop, for ever
 `PLAIN_FAIL`    the value at which the handler raises
 `PLAIN_ECHO`    a topic to which the handler writes a line for each record, once it has waited
 `PLAIN_BESIDE`  with any value: an ordinary aiokafka consumer reads the same topics in this process
@@ -12,6 +13,7 @@
 import asyncio
 import json
 import os
+import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -43,6 +45,8 @@ async def handle(app, block):
     )  # fmt: skip
     if os.environ.get("PLAIN_HANG") == f"{block.tp.topic}/{block.tp.partition}":
         await asyncio.Event().wait()
+    while os.environ.get("PLAIN_HOLD"):
+        time.sleep(1)  # noqa: ASYNC251 - that is the point
     if any(text(r.value) == os.environ.get("PLAIN_FAIL", "") for r in block.records):
         raise ValueError("a handler that fails")
     await asyncio.sleep(float(os.environ.get("PLAIN_WAIT_S", "0")))

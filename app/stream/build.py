@@ -87,6 +87,8 @@ def _watch(app: faust.App, settings: Settings) -> None:
     class Watching(Service):
         """The watchdog's thread."""
 
+        mundane_level = "debug"
+
         async def on_start(self) -> None:
             self.watchdog = Watchdog(app, settings)
             self.watchdog.start()
@@ -113,7 +115,7 @@ def blocks(app: faust.App, topic: str, handle: Handle) -> None:
     )
 
     async def work(block: Block) -> None:
-        if not app.consumer.turn_of(block):
+        if not app.consumer.positions.turn_of(block):
             raise Fenced
         await app.consumer.heart.fence()
         await handle(block)

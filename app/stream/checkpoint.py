@@ -2,7 +2,7 @@
 
 Used by `app.autoscaler` only. Three rules make it exact whatever is killed, frozen or moved:
 
-1. the committed journal offset never passes what the written state contains (`consumer.hold`);
+1. the committed journal offset never passes what the written state contains (`positions.hold`);
 2. the position to read from comes from the state, whatever the group committed (`app.stamps`);
 3. the state takes exactly the block that starts at its next offset.
 """
@@ -53,7 +53,7 @@ class Checkpoints:
         self._written = {partition: (state.next_offset, state.now_ms) for partition, state in self.states.items()}
         self._snapshots = {partition: self._snapshots.get(partition, 0) for partition in owned}
         self._app.stamps = {TP(JOURNAL, partition): state.next_offset for partition, state in self.states.items()}
-        self._app.consumer.hold.update(self._app.stamps)
+        self._app.consumer.positions.hold.update(self._app.stamps)
 
     def _unpacked(self, partition: int) -> State:
         raw = self._table.data.get(_key(partition))
@@ -98,7 +98,7 @@ class Checkpoints:
         metrics.CHECKPOINTED.labels(partition).set(state.now_ms / 1000)
         metrics.LATE.labels(partition).set(state.late)
         self._written[partition] = (state.next_offset, state.now_ms)
-        self._app.consumer.hold[TP(JOURNAL, partition)] = state.next_offset
+        self._app.consumer.positions.hold[TP(JOURNAL, partition)] = state.next_offset
         if state.now_ms - self._snapshots[partition] >= self._snapshot_every_ms:
             sent = await self._app.producer.send(SNAPSHOTS, _key(partition), raw, partition, None, None)
             await sent

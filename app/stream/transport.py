@@ -28,9 +28,8 @@ What is cured, each by overriding, none by patching a module (Faust 0.15.3, aiok
 
 import asyncio
 import contextlib
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any, Final
 
 from faust.exceptions import ImproperlyConfigured
@@ -41,9 +40,7 @@ from app.stream.blocks import IN_HAND, Block, Fetch
 from app.stream.fetching import ConsumerThread
 from app.stream.heart import Heart
 from app.stream.lanes import Lanes
-
-MAX_OPEN: Final = 4
-"""Blocks of one partition that may be under way: beyond, it is left out of the fetch."""
+from app.stream.positions import Positions
 
 STOP_WAIT_S: Final = 5.0
 """Longest wait for blocks in hand at shutdown (a router's may wait for RabbitMQ); what is not done is read again."""
@@ -57,14 +54,10 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         refuse_modes(self.app)
-        self.open: dict[TP, deque[Block]] = defaultdict(deque)
-        self.prefix: dict[TP, int] = {}
-        self.expected: dict[TP, int] = {}
-        self.hold: dict[TP, int] = {}
-        """Highest offset that may be committed, for apps that keep state (`app.commit_follows_state`)."""
         self.counts: Counter[str] = Counter()
+        self.positions = Positions(self.counts, self._look_again)
         self.heart = Heart(self.app.conf.broker_session_timeout)
-        self.lanes = Lanes(self._finished)
+        self.lanes = Lanes(self.positions.finished)
         self.assigned_once = False
         """Whether the coordinator has ever given us partitions, or none."""
         self._room = asyncio.Event()
@@ -73,14 +66,6 @@ class Consumer(driver.Consumer):
         """What the transport met so far, by name."""
         gather = self._thread.gather
         return {**self.counts, "fences": self.heart.fences, "gathers": gather.times if gather else 0}
-
-    def progress_of(self, tp: TP) -> tuple[int, int]:
-        """What changes while anything of a partition gets done: the prefix, and writes for the block in hand."""
-        entries = self.open.get(tp)
-        try:
-            return self.prefix.get(tp, -1), entries[0].writes if entries else 0
-        except IndexError:  # asked by another thread while the last one was taken out
-            return self.prefix.get(tp, -1), -1
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -108,7 +93,7 @@ class Consumer(driver.Consumer):
         self._thread.woken = False  # before looking at what is full: what is done from here on wakes the fetch
         self._room.clear()
         active = frozenset(self._get_active_partitions())
-        wanted = frozenset(tp for tp in active if not self._full(tp))
+        wanted = frozenset(tp for tp in active if not self.positions.full(tp))
         if not wanted:
             await self._wait_for_room(1.0 if active else 0.1)
             return
@@ -145,13 +130,10 @@ class Consumer(driver.Consumer):
     def _current(self, generation: int) -> bool:
         return bool(self.flow_active and generation == self.app.consumer_generation_id)
 
-    def _full(self, tp: TP) -> bool:
-        return len(self.open.get(tp, ())) >= MAX_OPEN
-
     async def _continuous(self, block: Block) -> Block | None:
         """The block from where the last one ended; None if it cannot be delivered."""
         tp = block.tp
-        expected = self.expected.get(tp)
+        expected = self.positions.expected.get(tp)
         if expected is None or tp in self._paused_partitions:
             self.counts["unexpected"] += 1
             await self._seek(tp, block.start if expected is None else expected)
@@ -181,10 +163,8 @@ class Consumer(driver.Consumer):
         tps = [tp for tp in self.assignment() if tp.topic in topics]
         earliest = await self.earliest_offsets(*tps)
         for tp in tps:
-            for block in self.open.pop(tp, ()):
-                block.dropped = True
             self._committed_offset[tp] = None  # or the lower position would not be committed
-            self.expected[tp] = self.prefix[tp] = earliest[tp]
+            self.positions.start(tp, earliest[tp])
         self.counts["made_anew"] += len(tps)
         self.log.warning("made anew, and read from the beginning: %s", ", ".join(sorted(topics)))
         for tp in tps:
@@ -204,7 +184,6 @@ class Consumer(driver.Consumer):
             self.counts["dropped"] += len(blocks)
             return
         for block in blocks:
-            self.expected[block.tp] = block.end
             self._read_offset[block.tp] = block.end - 1
             self.app.monitor.track_tp_end_offset(block.tp, self.highwater(block.tp))
         self.counts["events"] += 1
@@ -217,66 +196,30 @@ class Consumer(driver.Consumer):
             generation_id=generation,
         )  # fmt: skip
         for block in blocks:
-            self.open[block.tp].append(block)
+            self.positions.deliver(block)
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     # ---- acknowledgements and commits
-
-    def _finished(self, block: Block) -> None:
-        """A handler has ended: move the prefix over what is done; a partition that was full is so no more."""
-        entries = self.open.get(block.tp)
-        if entries is None:
-            return
-        full = len(entries) >= MAX_OPEN
-        while entries and entries[0].done:
-            self.prefix[block.tp] = entries.popleft().end
-        if full and len(entries) < MAX_OPEN:
-            self._look_again()
 
     def _new_offset(self, tp: TP) -> int | None:
         if tp.topic not in self.app.block_topics:
             return super()._new_offset(tp)  # type: ignore[no-any-return]
         self._acked[tp].clear()
         self._acked_index[tp].clear()
-        end = self.prefix.get(tp)
-        if end is None or not self.app.commit_follows_state:
-            return end
-        hold = self.hold.get(tp)
-        return None if hold is None else min(end, hold)
+        return self.positions.committable(tp, held=self.app.commit_follows_state)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from {
             *super()._filter_tps_with_pending_acks(topics),
-            *(tp for tp in self.open if topics is None or tp in topics or tp.topic in topics),
+            *(tp for tp in self.positions.done if topics is None or tp in topics or tp.topic in topics),
         }
 
-    def turn_of(self, block: Block) -> bool:
-        """Whether a lane is to handle a block now; False for one from before a rebalance, which comes again.
-
-        Raises if what came before it is not done: a source's facts must be written in order, or the
-        marks of the auto-scaler take the later ones for a sign that the earlier were seen.
-        """
-        entries = self.open.get(block.tp) or deque()
-        if block.dropped or not any(entry is block for entry in entries):
-            self.counts["stale"] += 1
-            return False
-        if entries[0] is not block:
-            raise RuntimeError(f"{block} came to its handler before an earlier block of its partition was done")
-        return True
-
     # ---- rebalance and shutdown
-
-    def _forget(self, tps: Iterable[TP]) -> None:
-        for tp in list(tps):
-            for block in self.open.pop(tp, ()):
-                block.dropped = True
-            for kept in (self.prefix, self.expected, self.hold):
-                kept.pop(tp, None)
 
     async def wait_empty(self) -> None:
         """Wait for the blocks in hand, but not for ever; write the state; commit."""
         await self.lanes.settle(STOP_WAIT_S)
-        await self._write_state(list(self.open))
+        await self._write_state(list(self.positions.done))
         await self.commit()
         self.lanes.end()
 
@@ -294,19 +237,16 @@ class Consumer(driver.Consumer):
             self.pause_partitions(self.assignment())
             app.flow_control.clear()
             if not self.heart.fresh:
-                self._forget([*self.open])  # somebody else has them by now: nothing in hand may be written
+                self.positions.drop_open()  # somebody else has them by now: nothing in hand may be written
             await self.lanes.settle(app.conf.broker_rebalance_timeout * 0.5)
             await self._write_state(revoked)
             await self.commit()
-        self._forget([*self.open, *self.expected])
+        self.positions.forget()
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, the earliest where there is none, or to where the state says."""
-        for block in chain.from_iterable(self.open.values()):
-            block.dropped = True
-        for kept in (self.open, self.prefix, self.expected):
-            kept.clear()
+        self.positions.drop_open()
         await super().perform_seek()
         stamps, committed_to = self.app.stamps, self._committed_offset
         ours = [tp for tp in self.assignment() if tp.topic in self.app.block_topics]
@@ -323,7 +263,7 @@ class Consumer(driver.Consumer):
                 self._committed_offset[tp] = position
             if position != committed:
                 await self._seek(tp, position)
-            self.expected[tp] = self.prefix[tp] = position
+            self.positions.start(tp, position)
         self.assigned_once = True
 
 

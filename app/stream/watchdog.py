@@ -138,14 +138,14 @@ class Watchdog(threading.Thread):
         return ""
 
     def _not_moving(self, consumer: Any, ends: dict[TP, int], now: float) -> str:
-        behind = {tp: end for tp, end in ends.items() if consumer.prefix.get(tp, end) < end}
+        behind = {tp: end for tp, end in ends.items() if consumer.positions.done.get(tp, end) < end}
         if self._app.waits_for():
             behind = {}
         self._still.only(behind)
         for tp, end in behind.items():
-            if self._still.for_s(tp, consumer.progress_of(tp), now) >= self._stall_s:
+            if self._still.for_s(tp, consumer.positions.progress_of(tp), now) >= self._stall_s:
                 return (
-                    f"{_name(tp)} has stood at {consumer.prefix[tp]} of {end} for {self._stall_s:.0f} s; "
+                    f"{_name(tp)} has stood at {consumer.positions.done[tp]} of {end} for {self._stall_s:.0f} s; "
                     "whoever starts next reads on from there"
                 )
         return ""
@@ -155,7 +155,7 @@ class Watchdog(threading.Thread):
         for tp in self._lags - ends.keys():
             metrics.LAG.remove(app, tp.topic, str(tp.partition))
         for tp, end in ends.items():
-            metrics.LAG.labels(app, tp.topic, str(tp.partition)).set(max(0, end - consumer.prefix.get(tp, end)))
+            metrics.LAG.labels(app, tp.topic, str(tp.partition)).set(max(0, end - consumer.positions.done.get(tp, end)))
         self._lags = set(ends)
         for what, count in consumer.told().items():
             metrics.TRANSPORT.labels(app, what).set(count)

@@ -151,6 +151,16 @@ def test_a_partition_that_hangs_stalls_no_other_and_the_watchdog_ends_the_proces
     assert "metrics[1] has stood at 0 of 201 for 20 s" in running.text
 
 
+def test_a_handler_that_holds_the_loop_is_ended_too(plain):
+    plain.topic("metrics", 1)
+    plain.send("metrics", "x")
+    running = plain.start(PLAIN_HOLD="1", HEADRACE_STALL_S="5")
+    wait_for(lambda: running.code is not None, 60, "the watchdog")
+    assert running.code == 70
+    assert "metrics[0] has stood at 0 of 1 for 5 s" in running.text
+    assert plain.committed("metrics").get(0, 0) == 0
+
+
 def test_a_flooded_topic_does_not_starve_another(plain):
     plain.topic("flood", 1)
     plain.topic("quiet", 1)

@@ -18,7 +18,7 @@ from tests.docs import PAGES, SCHEMA, page
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BY_HAND = ["README.md", "docs/formats.md", "docs/operations.md", "CONTRIBUTING.md"]
+BY_HAND = ["README.md", "docs/formats.md", "docs/operations.md", "docs/stream.md", "CONTRIBUTING.md"]
 SOURCES = sorted(path for package in ("app", "tasks") for path in (ROOT / package).rglob("*.py"))
 LEFT_OUT = {
     f"tasks/{name}.py" for name in ("consumer", "errors", "incoming", "lease", "log", "metrics", "outcomes", "settings")
@@ -66,6 +66,21 @@ def test_the_links_of_a_page_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?://|#)([^)#]+)[^)]*\)", text):
         assert (ROOT / name).parent.joinpath(link).exists(), f"{name} leads to {link}, which is not there"
+
+
+def test_the_tests_that_a_page_names_exist():
+    """And the list of what the transport must handle has one for each."""
+    text = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", text, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 20))
+    for number, tests in rows:
+        assert "::test_" in tests, f"nothing holds {number}"
+    named = {
+        place for name in BY_HAND for place in re.findall(r"`(tests/\S+?::\w+)`", (ROOT / name).read_text("utf-8"))
+    }
+    for place in named:
+        file, _, function = place.partition("::")
+        assert f"\ndef {function}(" in (ROOT / file).read_text(encoding="utf-8"), f"{place} is not there"
 
 
 @pytest.mark.parametrize("name", [*BY_HAND, "CHANGELOG.md"])

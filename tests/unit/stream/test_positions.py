@@ -1,7 +1,7 @@
 """What the transport delivers, takes for done and commits, by the positions alone: no broker, no Faust app."""
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +10,8 @@ from faust.types.tuples import TP
 
 from app.stream.blocks import Block
 from app.stream.fetching import ConsumerThread
-from app.stream.transport import MAX_OPEN, Consumer
+from app.stream.positions import MAX_OPEN, Positions
+from app.stream.transport import Consumer
 
 TP0 = TP("metrics", 0)
 
@@ -29,14 +30,14 @@ class World:
     def __init__(self, expected=10, low=0, high=100, follows_state=False):
         self.sought, self.woken = [], 0
         consumer = self.consumer = Consumer.__new__(Consumer)
-        consumer.open, consumer.prefix, consumer.hold = defaultdict(deque), {}, {}
-        consumer.expected, consumer.counts = {TP0: expected}, Counter()
+        consumer.counts = Counter()
+        self.positions = consumer.positions = Positions(consumer.counts, self.look_again)
+        self.positions.start(TP0, expected)
         consumer._paused_partitions, consumer._acked, consumer._acked_index = set(), defaultdict(list), defaultdict(set)
         consumer._committed_offset = {TP0: expected}
         consumer.app = SimpleNamespace(block_topics={"metrics"}, commit_follows_state=follows_state)
         consumer.log = SimpleNamespace(error=lambda *_: None, warning=lambda *_: None)
         consumer.assignment = lambda: {TP0}
-        consumer._look_again = self.look_again
         self.low, self.high = low, high
         consumer.earliest_offsets = self.at("low")
         consumer.highwaters = self.at("high")
@@ -88,7 +89,7 @@ def test_what_is_gone_by_retention_is_counted_and_what_is_left_delivered():
 def test_a_topic_made_anew_is_read_from_its_beginning_and_its_lower_position_committed():
     world = World(expected=50, high=7)
     in_hand = block(45, 50)
-    world.consumer.open[TP0].append(in_hand)
+    world.positions.deliver(in_hand)
     assert world.continuous(0, 7) is None
     assert world.sought == [0]
     assert in_hand.dropped
@@ -104,23 +105,24 @@ def test_records_of_a_partition_that_was_paused_meanwhile_are_read_again():
 
 
 def opened(world, *blocks):
-    world.consumer.open[TP0].extend(blocks)
+    for one in blocks:
+        world.positions.deliver(one)
     return blocks
 
 
 def finish(world, one):
     one.done = True
-    world.consumer._finished(one)
+    world.positions.finished(one)
 
 
 def test_only_what_is_done_from_the_beginning_on_is_committed():
     world = World(expected=0)
     first, second, third = opened(world, block(0, 10), block(10, 20), block(20, 30))
     finish(world, second)
-    assert world.consumer._new_offset(TP0) is None
+    assert world.consumer._new_offset(TP0) == 0
     finish(world, first)
     assert world.consumer._new_offset(TP0) == 20
-    world.consumer._finished(third)  # given up, not done
+    world.positions.finished(third)  # given up, not done
     assert world.consumer._new_offset(TP0) == 20
 
 
@@ -128,7 +130,7 @@ def test_an_acknowledgement_of_fausts_counts_for_nothing():
     world = World(expected=0)
     opened(world, block(0, 10))
     world.consumer._acked[TP0] += range(10)
-    assert world.consumer._new_offset(TP0) is None
+    assert world.consumer._new_offset(TP0) == 0
     assert not world.consumer._acked[TP0]
 
 
@@ -138,30 +140,30 @@ def test_the_commit_never_passes_the_written_state(hold, committed):
     (one,) = opened(world, block(0, 10))
     finish(world, one)
     if hold is not None:
-        world.consumer.hold[TP0] = hold
+        world.positions.hold[TP0] = hold
     assert world.consumer._new_offset(TP0) == committed
 
 
 def test_a_full_partition_has_the_fetch_come_back_when_there_is_room_and_no_sooner():
     world = World(expected=0)
     blocks = opened(world, *(block(n * 10, n * 10 + 10) for n in range(MAX_OPEN)))
-    assert world.consumer._full(TP0)
-    assert not world.consumer._full(TP("metrics", 1))
+    assert world.positions.full(TP0)
+    assert not world.positions.full(TP("metrics", 1))
     finish(world, blocks[1])
     assert world.woken == 0
     finish(world, blocks[0])
     assert world.woken == 1
-    assert not world.consumer._full(TP0)
+    assert not world.positions.full(TP0)
 
 
 def test_a_lane_takes_only_what_is_open_and_its_turn():
     world = World(expected=0)
     first, second = opened(world, block(0, 10), block(10, 20))
-    assert world.consumer.turn_of(first)
+    assert world.positions.turn_of(first)
     with pytest.raises(RuntimeError, match="before an earlier block"):
-        world.consumer.turn_of(second)
-    world.consumer._forget([TP0])
-    assert not world.consumer.turn_of(first)
+        world.positions.turn_of(second)
+    world.positions.forget()
+    assert not world.positions.turn_of(first)
     assert first.dropped
     assert second.dropped
 

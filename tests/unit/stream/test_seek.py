@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
+from app.stream.positions import Positions
 from app.stream.transport import Consumer
 
 TOPIC = "metrics"
@@ -25,14 +26,15 @@ def sought(monkeypatch, *, committed, stamps, partitions=16):
 
     monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
     consumer = Consumer.__new__(Consumer)
-    consumer.open, consumer.prefix, consumer.expected, consumer.counts = {}, {}, {}, Counter()
+    consumer.counts = Counter()
+    consumer.positions = Positions(consumer.counts, lambda: None)
     consumer.app = SimpleNamespace(block_topics={TOPIC}, stamps=stamps)
     consumer._committed_offset = committed
     consumer._seek = nothing
     consumer.earliest_offsets = earliest
     consumer.assignment = lambda: {TP(TOPIC, p) for p in range(partitions)} | {TP("changelog", 0)}
     asyncio.run(consumer.perform_seek())
-    return consumer.expected, asked
+    return consumer.positions.expected, asked
 
 
 def test_earliest_offsets_are_asked_for_in_one_call_however_many_partitions_have_none(monkeypatch):

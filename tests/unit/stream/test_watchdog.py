@@ -32,10 +32,11 @@ class World:
         self.owned = list(TPS)
         self.writes = 0
         self.waiting = ""
+        self.done = {TPS[0]: 100, TPS[1]: 50}
+        positions = SimpleNamespace(done=self.done, progress_of=lambda tp: (self.done[tp], self.writes))
         self.consumer = SimpleNamespace(
-            flow_active=True, assigned_once=True, prefix={TPS[0]: 100, TPS[1]: 50}, assignment=lambda: self.owned,
-            progress_of=lambda tp: (self.consumer.prefix[tp], self.writes), told=dict,
-        )  # fmt: skip
+            flow_active=True, assigned_once=True, positions=positions, assignment=lambda: self.owned, told=dict
+        )
         self.app = SimpleNamespace(
             conf=SimpleNamespace(id="auto-scaler"), block_topics={"journal"}, rebalancing=False,
             waits_for=lambda: self.waiting, consumer=self.consumer,
@@ -62,7 +63,7 @@ def test_a_partition_that_has_something_and_does_not_move_is_named(world):
 def test_one_that_has_nothing_or_moves_is_left_alone(world):
     for n in range(20):
         world.kafka.found[TPS[0]] += 10
-        world.consumer.prefix[TPS[0]] += 9
+        world.done[TPS[0]] += 9
         assert world.after(10) == "", n
 
 
