@@ -68,9 +68,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher  # noqa: SLF001 - upstream's own way to it
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise driver.ConsumerStoppedError
-        active = frozenset(active_partitions)  # a copy: the live set, once emptied, would mean "all" to the fetcher
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001 - counts as a poll
-            taken = await self._take(fetcher, active, timeout or 0.0)
+            taken = await self._take(fetcher, active_partitions, timeout or 0.0)
         if self.gather is not None:
             self.gather.see(sum(len(one.records) for one in taken.values() if isinstance(one, Block)))
         return taken
@@ -100,7 +99,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         taken: dict[TP, Any] = {}
         fetched = fetcher._records  # noqa: SLF001
         for tp in list(fetched):
-            if tp not in active:
+            if tp not in active:  # upstream takes an empty set for all
                 if not fetcher._subscriptions.is_assigned(tp):  # noqa: SLF001
                     del fetched[tp]
                 continue

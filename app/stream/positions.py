@@ -40,10 +40,13 @@ class Positions:
             block.dropped = True
         self.expected[tp] = self.done[tp] = position
 
-    def deliver(self, block: Block) -> None:
-        """A block goes to its lane."""
+    def deliver(self, block: Block) -> bool:
+        """Whether a block goes to its lane: only if its partition still stands where the block starts."""
+        if self.expected.get(block.tp) != block.start:
+            return False
         self._open.setdefault(block.tp, deque()).append(block)
         self.expected[block.tp] = block.end
+        return True
 
     def finished(self, block: Block) -> None:
         """A handler has ended: what is done from the beginning on may be committed."""

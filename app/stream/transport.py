@@ -155,6 +155,7 @@ class Consumer(driver.Consumer):
                 "%s[%s]: offsets %s to %s are gone by retention before they were read; going on at %s.",
                 tp.topic, tp.partition, expected, earliest - 1, block.start,
             )  # fmt: skip
+            self.positions.expected[tp] = block.start
             return block
         return block if block.start == expected else block.since(expected)
 
@@ -183,6 +184,10 @@ class Consumer(driver.Consumer):
         if not self._current(generation):
             self.counts["dropped"] += len(blocks)
             return
+        # looked at again: another may have been sought to while Kafka was asked about the last one
+        blocks = [block for block in blocks if self.positions.deliver(block)]
+        if not blocks:
+            return
         for block in blocks:
             self._read_offset[block.tp] = block.end - 1
             self.app.monitor.track_tp_end_offset(block.tp, self.highwater(block.tp))
@@ -195,8 +200,6 @@ class Consumer(driver.Consumer):
             topic, first.partition, blocks[0].end - 1, stamp / 1000.0, 0, [], None, fetch, None, 0, 0, first,
             generation_id=generation,
         )  # fmt: skip
-        for block in blocks:
-            self.positions.deliver(block)
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     # ---- acknowledgements and commits

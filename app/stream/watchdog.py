@@ -54,8 +54,14 @@ class Kafka:
 
     def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
         """How far each partition can be read, up to an open transaction; those that do not answer are left out."""
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(*tp): latest for tp in tps}
+        return self._offsets(tps, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    def starts(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Where each partition begins; those that do not answer are left out."""
+        return self._offsets(tps, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+    def _offsets(self, tps: Iterable[TP], spec: OffsetSpec) -> dict[TP, int]:
+        asked = {TopicPartition(*tp): spec for tp in tps}
         if not asked:
             self._admin.list_topics(timeout=TIMEOUT_S)  # only to know that it answers
             return {}
@@ -143,7 +149,9 @@ class Watchdog(threading.Thread):
             behind = {}
         self._still.only(behind)
         for tp, end in behind.items():
-            if self._still.for_s(tp, consumer.positions.progress_of(tp), now) >= self._stall_s:
+            still = self._still.for_s(tp, consumer.positions.progress_of(tp), now) >= self._stall_s
+            # what retention took to the last record cannot be read, and no block will come to say so
+            if still and self._kafka.starts([tp]).get(tp, 0) < end:
                 return (
                     f"{_name(tp)} has stood at {consumer.positions.done[tp]} of {end} for {self._stall_s:.0f} s; "
                     "whoever starts next reads on from there"

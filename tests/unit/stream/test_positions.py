@@ -87,9 +87,8 @@ def test_what_is_gone_by_retention_is_counted_and_what_is_left_delivered():
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning_and_its_lower_position_committed():
-    world = World(expected=50, high=7)
-    in_hand = block(45, 50)
-    world.positions.deliver(in_hand)
+    world = World(expected=45, high=7)
+    (in_hand,) = opened(world, block(45, 50))
     assert world.continuous(0, 7) is None
     assert world.sought == [0]
     assert in_hand.dropped
@@ -105,8 +104,7 @@ def test_records_of_a_partition_that_was_paused_meanwhile_are_read_again():
 
 
 def opened(world, *blocks):
-    for one in blocks:
-        world.positions.deliver(one)
+    assert all(world.positions.deliver(one) for one in blocks)
     return blocks
 
 
@@ -124,6 +122,13 @@ def test_only_what_is_done_from_the_beginning_on_is_committed():
     assert world.consumer._new_offset(TP0) == 20
     world.positions.finished(third)  # given up, not done
     assert world.consumer._new_offset(TP0) == 20
+
+
+def test_a_block_of_a_partition_that_was_moved_meanwhile_is_not_delivered():
+    world = World(expected=10)
+    world.positions.start(TP0, 0)
+    assert not world.positions.deliver(block(10, 20))
+    assert world.positions.expected[TP0] == 0
 
 
 def test_an_acknowledgement_of_fausts_counts_for_nothing():

@@ -15,10 +15,14 @@ TPS = [TP("journal", 0), TP("journal", 1)]
 class Kafka:
     def __init__(self):
         self.found = {TPS[0]: 100, TPS[1]: 50}
+        self.begins = {}
         self.nobody = []
 
     def ends(self, tps):
         return {tp: self.found[tp] for tp in tps}
+
+    def starts(self, tps):
+        return {tp: self.begins.get(tp, 0) for tp in tps}
 
     def unowned(self, group, topics):
         return self.nobody
@@ -65,6 +69,13 @@ def test_one_that_has_nothing_or_moves_is_left_alone(world):
         world.kafka.found[TPS[0]] += 10
         world.done[TPS[0]] += 9
         assert world.after(10) == "", n
+
+
+def test_one_whose_records_are_all_gone_by_retention_has_nothing(world):
+    world.kafka.found[TPS[0]] = world.kafka.begins[TPS[0]] = 200
+    assert [world.after(10) for _ in range(10)] == [""] * 10
+    world.kafka.found[TPS[0]] = 201
+    assert world.after(10)
 
 
 def test_writes_for_the_block_in_hand_are_movement(world):
