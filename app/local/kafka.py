@@ -74,8 +74,10 @@ class Kafka(Program):
     def __init__(self, directory: Path, *, attached: bool = True) -> None:
         """As `Server`."""
         super().__init__(directory, attached=attached)
-        self._jars = Jars(settings().cachedir)
+        self.jars = Jars(settings().cachedir)
         self._new_archive = self.directory / "classes.jsa"
+        self.cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "a")
+        """Id of the cluster that its data are formatted for, if they are not yet; nodes of one cluster share it."""
 
     @staticmethod
     def missing() -> list[str]:
@@ -97,20 +99,23 @@ class Kafka(Program):
         """End it cleanly; its data stay, and the class-data archive is kept for the next start of any Kafka."""
         super().stop()
         if self._new_archive.exists():
-            self._jars.keep_archive(self._new_archive)
+            self.jars.keep_archive(self._new_archive)
 
     def _prepare(self) -> None:
-        self._jars.fetch()
+        self.jars.fetch()
         data = self.directory / "data"
         config = self.directory / "server.properties"
-        config.write_text(properties(str(data), self.ports))
+        config.write_text(self._properties(str(data)))
         if not (data / "meta.properties").exists():
-            cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "a")
-            self._jars.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
+            self.jars.run("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", str(config))
+
+    def _properties(self, data: str) -> str:
+        """Text of `server.properties`; a node of several adds who the others are."""
+        return properties(data, self.ports)
 
     def _command(self) -> list[str]:
-        archive = [] if self._jars.archive.exists() else [f"-XX:ArchiveClassesAtExit={self._new_archive}"]
-        return [*self._jars.java("-Xmx256m", "-Xms64m", *archive), "kafka.Kafka", "server.properties"]
+        archive = [] if self.jars.archive.exists() else [f"-XX:ArchiveClassesAtExit={self._new_archive}"]
+        return [*self.jars.java("-Xmx256m", "-Xms64m", *archive), "kafka.Kafka", "server.properties"]
 
     def _serves(self) -> bool:
         with self.log.open("rb") as file:

@@ -1,0 +1,219 @@
+"""What is sent while things break: samples, deploys, outcomes, transactions, and now and then a bad record.
+
+A thread sends at a steady rate and notes what Kafka acknowledged; `Sent` is the reference that the
+states are compared with. It is made of what was sent alone, knows nothing of marks or packs, and
+does not depend on the order in which samples of different topics are read.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.policy import decision as decisions
+from app.policy.facts import partition_of
+from app.settings import Settings
+from app.stream.topics import DECISIONS, OUTCOMES
+from tasks.contract import Kind, Outcome, Scale, Status, encode
+
+HOSTS = 3
+TICK_S = 0.1
+DEPLOY_EVERY, BAD_EVERY = 5, 60
+"""Ticks between two deploys, and between two bad records."""
+
+METRICS = {
+    "calls_without_key": (3, "none"), "calls_by_host": (5, "lz4"), "calls_by_service": (8, "gzip"),
+    "calls_anyhow": (2, "zstd"),
+}  # fmt: skip
+"""Topics of metrics: partitions, and how their producer compresses."""
+
+DEPLOYS = "deploys"
+ABORTED = 1_000_000
+"""The value of samples in transactions that are aborted: none may be found anywhere."""
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+@dataclass
+class Sent:
+    """What Kafka has acknowledged. A series is (service, metric, host) → [count, sum, newest time, its value]."""
+
+    series: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    by_partition: Counter[int] = field(default_factory=Counter)
+    deploys: set[str] = field(default_factory=set)
+    outcomes: set[Place] = field(default_factory=set)
+    bad: set[Place] = field(default_factory=set)
+
+    def add(self, sample: tuple[str, str, str, int, int], partitions: int) -> None:
+        *key, at_ms, value = sample
+        series = self.series.setdefault(tuple(key), [0, 0, -1, 0])
+        series[0] += 1
+        series[1] += value
+        if at_ms >= series[2]:
+            series[2:] = [at_ms, value]
+        self.by_partition[partition_of(sample[0], partitions)] += 1
+
+    @property
+    def facts(self) -> int:
+        return sum(self.by_partition.values()) + len(self.deploys) + len(self.outcomes)
+
+
+def make_topics(settings: Settings) -> None:
+    """The sources, each with partitions of its own number; the product makes the rest."""
+    config = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
+    shapes = {topic: count for topic, (count, _) in METRICS.items()} | {DEPLOYS: 4}
+    wanted = [NewTopic(topic, count, settings.replication, config=config) for topic, count in shapes.items()]
+    admin = AdminClient(settings.librdkafka(log_level=0))
+    for future in admin.create_topics(wanted).values():
+        future.result(60)
+
+
+class Traffic:
+    """The sender. It is paused for a count, so that nothing is under way then."""
+
+    def __init__(self, settings: Settings, services: int, rate: int, seed: int) -> None:
+        self.settings, self.services = settings, services
+        self.each = max(1, round(rate * TICK_S / 2))  # a message holds two samples
+        self.dice = random.Random(seed)
+        self.sent = Sent()
+        self.refused: list[str] = []
+        self.number = 0
+        self._clock_ms = 0
+        self._lock = threading.Lock()
+        self._go, self._quiet, self._end = threading.Event(), threading.Event(), threading.Event()
+        self._producers = {topic: self._producer(codec) for topic, (_, codec) in METRICS.items()}
+        self._others = self._producer("none")
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._go.set()
+        self._thread.join(60)
+
+    def resume(self) -> None:
+        self._quiet.clear()
+        self._go.set()
+
+    def pause(self, timeout_s: float = 180.0) -> Sent:
+        """Stop sending and wait for every acknowledgement; what was sent up to now."""
+        self._go.clear()
+        assert self._quiet.wait(timeout_s), f"Kafka did not acknowledge what was sent within {timeout_s:.0f} s"
+        assert not self.refused, self.refused[:3]
+        return self.so_far()
+
+    def so_far(self) -> Sent:
+        with self._lock:
+            return deepcopy(self.sent)
+
+    def transaction(self, end: str, count: int = 40) -> None:
+        """Samples in one transaction, which is committed, aborted or, with `forgotten`, left to Kafka to abort."""
+        more = {"transactional.id": f"agent-{time.time_ns()}", "transaction.timeout.ms": 10_000}
+        producer = Producer(self.settings.librdkafka(log_level=0) | more)
+        producer.init_transactions(60)
+        producer.begin_transaction()
+        samples = []
+        for _ in range(count):
+            topic = self.dice.choice(list(METRICS))
+            message, ours = self._message(None if end == "committed" else ABORTED)
+            producer.produce(topic, json.dumps(message), message["host"])
+            samples += ours
+        assert producer.flush(60) == 0
+        if end == "aborted":
+            producer.abort_transaction(60)
+        elif end == "committed":
+            producer.commit_transaction(60)
+            with self._lock:
+                for sample in samples:
+                    self.sent.add(sample, self.settings.partitions)
+
+    def _producer(self, codec: str) -> Producer:
+        config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": codec}
+        return Producer(self.settings.librdkafka(log_level=0) | config | {"message.timeout.ms": 600_000})
+
+    def _run(self) -> None:
+        config = {"group.id": "the-world", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        consumer = Consumer(self.settings.librdkafka(log_level=0) | config)
+        consumer.subscribe([DECISIONS])
+        while not self._end.is_set():
+            if not self._go.is_set():
+                left = sum(producer.flush(1.0) for producer in (*self._producers.values(), self._others))
+                if not left:
+                    self._quiet.set()
+                    self._go.wait(0.2)
+                continue
+            began = time.monotonic()
+            self._tick()
+            self._act(consumer)
+            for producer in (*self._producers.values(), self._others):
+                producer.poll(0)
+            time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
+        consumer.close()
+
+    def _tick(self) -> None:
+        self.number += 1
+        for _ in range(self.each):
+            topic = self.dice.choice(list(METRICS))
+            message, samples = self._message()
+            key = {
+                "calls_without_key": None, "calls_by_host": message["host"],
+                "calls_by_service": message["host"].rpartition("-")[0], "calls_anyhow": str(self.dice.random()),
+            }[topic]  # fmt: skip
+            self._send(self._producers[topic], topic, message, lambda _, ours=samples: self._counted(ours), key)
+        if self.number % DEPLOY_EVERY == 0:
+            service, version = self._service(), f"v{self.number}"
+            deploy = {"type": "deployed", "service": service, "version": version, "at": int(time.time() * 1000)}
+            self._send(self._others, DEPLOYS, deploy, lambda _: self.sent.deploys.add(version), service)
+        if self.number % BAD_EVERY == 0:
+            self._send(self._others, "calls_by_host", "neither fish nor flesh", lambda at: self.sent.bad.add(at), None)
+
+    def _service(self) -> str:
+        return f"svc{self.dice.randrange(self.services)}"
+
+    def _message(self, value: int | None = None) -> tuple[dict, list]:
+        """A message, and its two samples as they should be counted; no two of a series have one time."""
+        with self._lock:
+            self._clock_ms = at_ms = max(self._clock_ms + 1, int(time.time() * 1000))
+        service, host = self._service(), self.dice.randrange(HOSTS)
+        busy = (self.number // 80 + int(service[3:])) % 2
+        cpu = value or (self.dice.randrange(80, 100) if busy else self.dice.randrange(10, 30))
+        calls = value or self.dice.randrange(1000)
+        name = f"{service}-{host}"
+        message = {"host": name, "ts": at_ms, "cpu": cpu, "calls": calls}
+        samples = [(service, metric, name, at_ms, amount) for metric, amount in (("cpu", cpu), ("calls", calls))]
+        return message, samples
+
+    def _counted(self, samples: list) -> None:
+        for sample in samples:
+            self.sent.add(sample, self.settings.partitions)
+
+    def _send(self, producer: Producer, topic: str, message: object, taken, key: str | None) -> None:
+        def told(error, at) -> None:
+            if error is not None:
+                self.refused.append(f"{topic}: {error}")
+                return
+            with self._lock:
+                taken((at.topic(), at.partition(), at.offset()))
+
+        producer.produce(topic, message if isinstance(message, str) else json.dumps(message), key, on_delivery=told)
+
+    def _act(self, consumer: Consumer) -> None:
+        """Do what was decided, as the workers would: the outcome of each scaling, as often as it is found."""
+        for record in consumer.consume(200, 0):
+            action = None if record.error() else decisions.decode(record.value()).action
+            if isinstance(action, Scale):
+                done = Outcome(
+                    id=action.id, action=Kind.SCALE, service=action.service, status=Status.DONE, set=action.to_replicas,
+                    generation=action.generation, ended_at_ms=int(time.time() * 1000),
+                )  # fmt: skip
+                self._send(self._others, OUTCOMES, encode(done).decode(), lambda at: self.sent.outcomes.add(at), action.service)
