@@ -6,11 +6,12 @@ it holds is compared with `tests.chaos.traffic.Sent`, which is made of what was 
 """
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from time import monotonic
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.history.replay import replay
@@ -24,6 +25,7 @@ from app.stream import client
 from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, QUARANTINE, SNAPSHOTS
 from app.wire import quarantine
 from tests.chaos.traffic import Place, Sent
+from tests.processes import wait_for
 
 READ = (JOURNAL, CHANGELOG, SNAPSHOTS, DECISIONS, QUARANTINE)
 
@@ -44,6 +46,10 @@ class Found:
     def wrong(self) -> int:
         return sum(getattr(self, one.name) for one in fields(self) if one.name != "repeats")
 
+    def add(self, other: "Found") -> None:
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
 
 class Book:
     """The topics so far, and the second engine."""
@@ -51,12 +57,11 @@ class Book:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.partitions = settings.partitions
-        self._admin = AdminClient(settings.librdkafka(log_level=0))
         self._consumer = Consumer(
             settings.librdkafka(log_level=0)
             | {"group.id": "the-book", "enable.auto.commit": False, "fetch.message.max.bytes": 9_000_000}
         )
-        counts = {topic: len(self._admin.list_topics(topic, timeout=30).topics[topic].partitions) for topic in READ}
+        counts = {topic: client.partitions_of(settings, topic) for topic in READ}
         self._next = {(topic, p): 0 for topic, count in counts.items() for p in range(count)}
         self._consumer.assign([TopicPartition(topic, p, 0) for topic, p in self._next])
         self.engine = [empty(p) for p in range(self.partitions)]
@@ -92,14 +97,20 @@ class Book:
     def read_all(self, timeout_s: float = 120.0) -> None:
         """Take everything up to the ends of now."""
         deadline = monotonic() + timeout_s
-        wanted = {TopicPartition(*tp): OffsetSpec.latest() for tp in self._next}
-        ends = {tp: future.result(60).offset for tp, future in self._admin.list_offsets(wanted).items()}
+        ends = wait_for(self._ends, timeout_s, "Kafka to say where the topics end")
         while True:
             self.read()
             behind = [tp for tp, end in ends.items() if self._next[tp.topic, tp.partition] < end]
             if not behind:
                 return
             assert monotonic() < deadline, f"the ends of {behind} were not read within {timeout_s:.0f} s"
+
+    def _ends(self) -> dict[TopicPartition, int] | None:
+        wanted = {TopicPartition(*tp): OffsetSpec.latest() for tp in self._next}
+        admin = AdminClient(self.settings.librdkafka(log_level=0))  # one that is kept asks leaders of long ago
+        with suppress(KafkaException):  # a leader that was moved a moment ago; asked again
+            return {tp: future.result(60).offset for tp, future in admin.list_offsets(wanted).items()}
+        return None
 
     def _take(self, message) -> None:
         partition, value = message.partition(), message.value()
@@ -152,6 +163,10 @@ class Book:
             and self.deploys.keys() >= sent.deploys
             and self.bad >= sent.bad
         )
+
+    def read_until_ms(self) -> int:
+        """How far the intakes have read, as every partition was told."""
+        return min(state.read_until_ms for state in self.engine)
 
     def check(self, sent: Sent) -> Found:
         """Compare everything with what was sent and with the second engine."""
@@ -225,7 +240,7 @@ def owners(settings: Settings, group: str, topics: dict[str, int], members: int)
     admin = AdminClient(settings.librdkafka(log_level=0))
     about = admin.describe_consumer_groups([group], request_timeout=30)[group].result(60)
     held = Counter((tp.topic, tp.partition) for one in about.members for tp in one.assignment.topic_partitions)
-    wrong = [f"{topic}[{p}]×{held[topic, p]}" for topic, n in topics.items() for p in range(n) if held[topic, p] != 1]
-    if about.state.name == "STABLE" and not wrong and len(about.members) == members:
+    odd = [f"{topic}[{p}]: {held[topic, p]}" for topic, n in topics.items() for p in range(n) if held[topic, p] != 1]
+    if about.state.name == "STABLE" and not odd and len(about.members) == members:
         return ""
-    return f"group {group} is {about.state.name} with {len(about.members)} of {members} members, {wrong[:5]}"
+    return f"group {group} is {about.state.name} with {len(about.members)} of {members} members, owners {odd[:5]}"

@@ -6,8 +6,10 @@ import time
 import pytest
 
 from app.local.process import ServerUnavailable
+from app.settings import Settings
+from app.stream import topics
 from tests.chaos.cluster import Cluster
-from tests.chaos.traffic import DEPLOYS, METRICS
+from tests.chaos.traffic import DEPLOYS, METRICS, make_topics
 
 PARTITIONS = 12
 
@@ -45,3 +47,14 @@ def chaos_env(cluster, tmp_path):
     }
 
 
+@pytest.fixture
+def chaos_settings(cluster, seed):
+    """The cluster for code that runs in the test itself, with every topic made."""
+    settings = Settings(
+        kafka_url=f"kafka://{cluster.bootstrap}", partitions=PARTITIONS, replication=3, metric_topics=",".join(METRICS),
+        event_topics=DEPLOYS, instance_topics="",
+    )  # fmt: skip
+    make_topics(settings)
+    topics.init(settings)
+    cluster.whole()
+    return settings

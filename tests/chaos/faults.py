@@ -25,6 +25,17 @@ MOVED = (JOURNAL, DECISIONS, CHANGELOG, "calls_by_service", "__consumer_offsets"
 Fault = Callable[[Scene], None]
 
 
+def some(times: int, fault: Fault) -> Fault:
+    """A fault several times, a moment after each other."""
+
+    def faults(scene: Scene) -> None:
+        for time in range(times):
+            scene.let(scene.dice.uniform(0.5, 4.0) if time else 0)
+            fault(scene)
+
+    return faults
+
+
 def killed(scene: Scene) -> None:
     """A worker is killed; it is back at once, or when the others have its partitions."""
     name = scene.dice.choice(NAMED)
@@ -34,29 +45,30 @@ def killed(scene: Scene) -> None:
     scene.fleet.start(name, named=True)
 
 
-def killed_at(point: str) -> Fault:
-    """Two workers join, and each kills itself at its n-th passing of a point."""
+def killed_at(*points: str, most: int = 40) -> Fault:
+    """A worker for each point joins, and kills itself at its n-th passing of it; n is at most `most`."""
 
     def fault(scene: Scene) -> None:
-        _make_room(scene, 2)
-        for name in (scene.fresh_name(), scene.fresh_name()):
-            scene.fleet.armed(name, point, scene.dice.randrange(1, 40))
-        armed = [name for name in scene.fleet.running if name.startswith("guest")]
-        for name in armed:
-            one = scene.fleet.running.pop(name)
-            wait_for(lambda one=one: scene.let(0.2) or not one.alive, 120, f"a worker to pass {point}")
+        _make_room(scene, len(points))
+        armed = [scene.fleet.armed(scene.fresh_name(), point, scene.dice.randint(1, most)) for point in points]
+        for one in armed:
+            wait_for(lambda one=one: scene.let(0.2) or not one.alive, 120, f"workers to pass {points}")
             assert one.code == -signal.SIGKILL, one.text[-2000:]
 
     return fault
 
 
-def frozen(scene: Scene) -> None:
+def frozen_for(seconds: float) -> Fault:
     """A worker stands still until it is replaced, and wakes up: it still thinks that its partitions are its own."""
-    victim = scene.fleet.running[scene.dice.choice(list(scene.fleet.running))]
-    victim.signal(signal.SIGSTOP)
-    scene.let(FREEZE_S)
-    victim.signal(signal.SIGCONT)
-    scene.let(1.0)
+
+    def fault(scene: Scene) -> None:
+        victim = scene.fleet.running[scene.dice.choice(list(scene.fleet.running))]
+        victim.signal(signal.SIGSTOP)
+        scene.let(seconds)
+        victim.signal(signal.SIGCONT)
+        scene.let(1.0)
+
+    return fault
 
 
 def joined(scene: Scene) -> None:
@@ -187,5 +199,3 @@ def _make_room(scene: Scene, count: int) -> None:
     guests = [name for name in scene.fleet.running if name.startswith("guest")]
     while len(scene.fleet.running) + count > MOST + 1 and guests:
         scene.fleet.stop(guests.pop())
-
-

@@ -26,10 +26,15 @@ class Fleet:
         return self._start(name, FAUST, named, more)
 
     def armed(self, name: str, point: str, times: int) -> Running:
-        """Start a worker that kills itself at a point of `tests.chaos.points`."""
-        return self._start(name, ("python", "-m", "tests.chaos.points", point, str(times)), named=False, more={})
+        """Start a worker that kills itself at a point of `tests.chaos.points`; nobody starts it again."""
+        self._start(name, ("python", "-m", "tests.chaos.points", point, str(times)), named=False, more={})
+        return self.running.pop(name)
 
-    def _start(self, name: str, command: tuple[str, ...], named: bool, more: Mapping[str, str]) -> Running:  # noqa: FBT001
+    def timed(self, name: str) -> Running:
+        """Start a worker with a name of its own that says how long its state took."""
+        return self._start(name, ("python", "-m", "tests.chaos.timed"), named=True, more={})
+
+    def _start(self, name: str, command: tuple[str, ...], named: bool, more: Mapping[str, str]) -> Running:
         instance = {"HEADRACE_INSTANCE": name} if named else {}
         self.named[name] = named
         self.running[name] = self.processes.start(command, self.env | instance | more)

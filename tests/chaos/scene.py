@@ -5,19 +5,20 @@ states, and compares. `tests.chaos.faults` says what can happen, `tests.chaos.re
 """
 
 import random
-import statistics
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
+from pathlib import Path
+from time import monotonic, time
 
 from confluent_kafka import KafkaException
 
 from app.settings import Settings
+from app.stream import client
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES
 from tests.chaos.book import Book, Found, owners
 from tests.chaos.cluster import Cluster
 from tests.chaos.fleet import Fleet
-from tests.chaos.traffic import DEPLOYS, METRICS, Traffic
+from tests.chaos.traffic import Traffic
 from tests.processes import last_lines, wait_for
 
 PATIENCE_S = 240.0
@@ -60,9 +61,12 @@ class Row:
     recoveries: list[float] = field(default_factory=list)
     found: Found = field(default_factory=Found)
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.recoveries)
+    def add(self, other: "Row") -> None:
+        """Take what came of another kind too."""
+        self.times += other.times
+        self.sent += other.sent
+        self.recoveries += other.recoveries
+        self.found.add(other.found)
 
 
 class Scene:
@@ -77,6 +81,22 @@ class Scene:
         self.rows: dict[str, Row] = {}
         self.names = 0
         self._counted = 0
+        sources = [*settings.sources, CONTROL, OUTCOMES]
+        self._owned = {
+            "intake": {topic: client.partitions_of(settings, topic) for topic in sources},
+            "auto-scaler": {JOURNAL: settings.partitions},
+        }
+
+    def begin(self, directory: Path, *, fill: bool = False) -> None:
+        """Put the policies in force, and then begin to send: a series is remembered where a policy reads it."""
+        file = directory / "policy.yaml"
+        file.write_text(POLICY)
+        apply = self.fleet.processes.start(["headrace", "policy", "apply", str(file)], self.fleet.env)
+        self._wait(lambda: apply.code == 0, "policy apply")
+        self._wait(lambda: self.book.read() or self.in_force(), "the policies in force everywhere")
+        if fill:
+            self.traffic.fill()
+        self.traffic.resume()
 
     def fresh_name(self) -> str:
         self.names += 1
@@ -106,13 +126,14 @@ class Scene:
         assert not found.wrong, f"after {title}: {found}"
 
     def recover(self) -> float:
-        """Wait until what was sent up to now is in written states and every partition has its owner; the seconds of
-        the first."""
-        began = monotonic()
+        """Wait until what was sent up to now is in written states, every partition has its owner, and the intakes say
+        that they have read so far; the seconds of the first."""
+        began, now_ms = monotonic(), time() * 1000
         sent = self.traffic.so_far()
         self._wait(lambda: self.book.has(sent), "what was sent to be in the states")
         recovery_s = monotonic() - began
         self._wait(lambda: not self._homeless(), "every partition to have an owner that lives")
+        self._wait(lambda: self.book.read() or self.book.read_until_ms() >= now_ms, "read_until to go on")
         return recovery_s
 
     def count(self, row: Row) -> Found:
@@ -125,20 +146,14 @@ class Scene:
             found.decisions += self.book.check_from_snapshot(partition, self.dice.randrange(len(kept)))
         row.sent += sent.facts - self._counted
         self._counted = sent.facts
-        for name, value in vars(found).items():
-            setattr(row.found, name, getattr(row.found, name) + value)
+        row.found.add(found)
         self.traffic.resume()
         return found
 
     def _homeless(self) -> str:
-        sources = {topic: count for topic, (count, _) in METRICS.items()} | {DEPLOYS: 4, CONTROL: 1}
-        wanted = {
-            "intake": sources | {OUTCOMES: self.settings.partitions},
-            "auto-scaler": {JOURNAL: self.settings.partitions},
-        }
         with suppress(KafkaException):  # a coordinator that moves; asked again
             members = len(self.fleet.running)
-            return "; ".join(filter(None, (owners(self.settings, *one, members) for one in wanted.items())))
+            return "; ".join(filter(None, (owners(self.settings, *one, members) for one in self._owned.items())))
         return "Kafka does not say"
 
     def _wait(self, condition, what: str) -> None:

@@ -22,10 +22,9 @@ from app.settings import Settings
 from app.stream.topics import DECISIONS, OUTCOMES
 from tasks.contract import Kind, Outcome, Scale, Status, encode
 
-HOSTS = 3
 TICK_S = 0.1
-DEPLOY_EVERY, BAD_EVERY = 5, 60
-"""Ticks between two deploys, and between two bad records."""
+BAD_EVERY = 60
+"""Ticks between two bad records."""
 
 METRICS = {
     "calls_without_key": (3, "none"), "calls_by_host": (5, "lz4"), "calls_by_service": (8, "gzip"),
@@ -75,12 +74,25 @@ def make_topics(settings: Settings) -> None:
         future.result(60)
 
 
+@dataclass(frozen=True)
+class Load:
+    """How much is sent: samples a second over services with so many hosts, of two series each, and deploys a second."""
+
+    services: int
+    hosts: int
+    rate: int
+    deploys: int = 2
+
+    @property
+    def series(self) -> int:
+        return self.services * self.hosts * 2
+
+
 class Traffic:
     """The sender. It is paused for a count, so that nothing is under way then."""
 
-    def __init__(self, settings: Settings, services: int, rate: int, seed: int) -> None:
-        self.settings, self.services = settings, services
-        self.each = max(1, round(rate * TICK_S / 2))  # a message holds two samples
+    def __init__(self, settings: Settings, load: Load, seed: int) -> None:
+        self.settings, self.load = settings, load
         self.dice = random.Random(seed)
         self.sent = Sent()
         self.refused: list[str] = []
@@ -116,6 +128,13 @@ class Traffic:
         with self._lock:
             return deepcopy(self.sent)
 
+    def fill(self) -> None:
+        """Send every series once, before anything else is sent."""
+        for service in range(self.load.services):
+            for host in range(self.load.hosts):
+                self._sample(f"svc{service}", host)
+        self.pause()
+
     def transaction(self, end: str, count: int = 40) -> None:
         """Samples in one transaction, which is committed, aborted or, with `forgotten`, left to Kafka to abort."""
         more = {"transactional.id": f"agent-{time.time_ns()}", "transaction.timeout.ms": 10_000}
@@ -125,7 +144,8 @@ class Traffic:
         samples = []
         for _ in range(count):
             topic = self.dice.choice(list(METRICS))
-            message, ours = self._message(None if end == "committed" else ABORTED)
+            where = self._service(), self.dice.randrange(self.load.hosts)
+            message, ours = self._message(*where, None if end == "committed" else ABORTED)
             producer.produce(topic, json.dumps(message), message["host"])
             samples += ours
         assert producer.flush(60) == 0
@@ -162,29 +182,34 @@ class Traffic:
 
     def _tick(self) -> None:
         self.number += 1
-        for _ in range(self.each):
-            topic = self.dice.choice(list(METRICS))
-            message, samples = self._message()
-            key = {
-                "calls_without_key": None, "calls_by_host": message["host"],
-                "calls_by_service": message["host"].rpartition("-")[0], "calls_anyhow": str(self.dice.random()),
-            }[topic]  # fmt: skip
-            self._send(self._producers[topic], topic, message, lambda _, ours=samples: self._counted(ours), key)
-        if self.number % DEPLOY_EVERY == 0:
-            service, version = self._service(), f"v{self.number}"
-            deploy = {"type": "deployed", "service": service, "version": version, "at": int(time.time() * 1000)}
-            self._send(self._others, DEPLOYS, deploy, lambda _: self.sent.deploys.add(version), service)
+        for _ in range(max(1, round(self.load.rate * TICK_S / 2))):
+            self._sample(self._service(), self.dice.randrange(self.load.hosts))
+        per_tick = self.load.deploys * TICK_S
+        for place in range(int(self.number * per_tick) - int((self.number - 1) * per_tick)):
+            self._deploy(self._service(), f"v{self.number}.{place}")
         if self.number % BAD_EVERY == 0:
-            self._send(self._others, "calls_by_host", "neither fish nor flesh", lambda at: self.sent.bad.add(at), None)
+            self._send(self._others, "calls_by_host", "neither fish nor flesh", self.sent.bad.add, None)
+
+    def _sample(self, service: str, host: int) -> None:
+        topic = self.dice.choice(list(METRICS))
+        message, samples = self._message(service, host)
+        key = {
+            "calls_without_key": None, "calls_by_host": message["host"], "calls_by_service": service,
+            "calls_anyhow": str(self.dice.random()),
+        }[topic]  # fmt: skip
+        self._send(self._producers[topic], topic, message, lambda _: self._counted(samples), key)
+
+    def _deploy(self, service: str, version: str) -> None:
+        deploy = {"type": "deployed", "service": service, "version": version, "at": int(time.time() * 1000)}
+        self._send(self._others, DEPLOYS, deploy, lambda _: self.sent.deploys.add(version), service)
 
     def _service(self) -> str:
-        return f"svc{self.dice.randrange(self.services)}"
+        return f"svc{self.dice.randrange(self.load.services)}"
 
-    def _message(self, value: int | None = None) -> tuple[dict, list]:
+    def _message(self, service: str, host: int, value: int | None = None) -> tuple[dict, list]:
         """A message, and its two samples as they should be counted; no two of a series have one time."""
         with self._lock:
             self._clock_ms = at_ms = max(self._clock_ms + 1, int(time.time() * 1000))
-        service, host = self._service(), self.dice.randrange(HOSTS)
         busy = (self.number // 80 + int(service[3:])) % 2
         cpu = value or (self.dice.randrange(80, 100) if busy else self.dice.randrange(10, 30))
         calls = value or self.dice.randrange(1000)
@@ -216,4 +241,4 @@ class Traffic:
                     id=action.id, action=Kind.SCALE, service=action.service, status=Status.DONE, set=action.to_replicas,
                     generation=action.generation, ended_at_ms=int(time.time() * 1000),
                 )  # fmt: skip
-                self._send(self._others, OUTCOMES, encode(done).decode(), lambda at: self.sent.outcomes.add(at), action.service)
+                self._send(self._others, OUTCOMES, encode(done).decode(), self.sent.outcomes.add, action.service)
