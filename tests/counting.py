@@ -26,7 +26,7 @@ def places(settings):
         if isinstance(record.fact, Samples):
             source = record.fact.source
             found.update(
-                (source.partition, source.first + o, i)
+                (source.topic, source.partition, source.first + o, i)
                 for o, i in zip(record.fact.offset, record.fact.item, strict=True)
             )
     return found
@@ -97,7 +97,7 @@ def never_counted(settings):
         if not isinstance(record.fact, Samples):
             continue
         source = record.fact.source
-        key = (record.partition, source.partition)
+        key = (record.partition, source.topic, source.partition)
         ours = [(source.first + o, i) for o, i in zip(record.fact.offset, record.fact.item, strict=True)]
         lost = [place for place in ours if place <= marks.get(key, (-1, -1)) and (key, place) not in seen]
         if lost:

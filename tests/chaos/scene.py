@@ -51,6 +51,14 @@ spec:
 """Scalings all the time; and windows of an hour, so that a state remembers how many samples a series had."""
 
 
+def begin(fleet: Fleet, directory: Path) -> None:
+    """Hand the policies over."""
+    file = directory / "policy.yaml"
+    file.write_text(POLICY)
+    apply = fleet.processes.start(["headrace", "policy", "apply", str(file)], fleet.env)
+    wait_for(lambda: apply.code == 0, PATIENCE_S, "policy apply")
+
+
 @dataclass
 class Row:
     """What came of one kind of fault."""
@@ -87,15 +95,10 @@ class Scene:
             "auto-scaler": {JOURNAL: settings.partitions},
         }
 
-    def begin(self, directory: Path, *, fill: bool = False) -> None:
+    def begin(self, directory: Path) -> None:
         """Put the policies in force, and then begin to send: a series is remembered where a policy reads it."""
-        file = directory / "policy.yaml"
-        file.write_text(POLICY)
-        apply = self.fleet.processes.start(["headrace", "policy", "apply", str(file)], self.fleet.env)
-        self._wait(lambda: apply.code == 0, "policy apply")
+        begin(self.fleet, directory)
         self._wait(lambda: self.book.read() or self.in_force(), "the policies in force everywhere")
-        if fill:
-            self.traffic.fill()
         self.traffic.resume()
 
     def fresh_name(self) -> str:
