@@ -34,7 +34,11 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a look is bound by. `up` and `down` are None without a behavior, which is not the same as an empty one."""
+    """What a look is bound by. `up` and `down` are None without a behavior, which is not the same as an empty one.
+
+    `exact` is not Kubernetes': what is asked for is a count of its own, set in one jump where there is no
+    behavior; and what was asked for once and not done is not done later, when less is asked for.
+    """
 
     least: int
     most: int
@@ -42,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
     up: Rules | None = None
     down: Rules | None = None
     to_zero: bool = True
+    exact: bool = False
 
 
 class Recommendation(msgspec.Struct, array_like=True):
@@ -92,6 +97,8 @@ def stabilized(past: Past, limits: Limits, current: int, asked: int, now_ms: int
         _thin(past, asked)
     if limits.up is None or limits.down is None:
         found = _highest(past, asked, now_ms - limits.window_ms, now_ms)
+        if limits.exact:
+            found = min(found, max(asked, current))
         past.conditions.able = "ScaleDownStabilized" if found != asked else "ReadyForNewScale"
         return found
     found = _between(past, limits, current, asked, now_ms)
@@ -195,7 +202,7 @@ def _between(past: Past, limits: Limits, current: int, asked: int, now_ms: int) 
 
 
 def _plain_limit(limits: Limits, current: int, wanted: int) -> tuple[int, str]:
-    fast = max(SCALE_UP_FACTOR * current, SCALE_UP_LEAST)
+    fast = limits.most if limits.exact else max(SCALE_UP_FACTOR * current, SCALE_UP_LEAST)
     most, why = (fast, "ScaleUpLimit") if limits.most > fast else (limits.most, "TooManyReplicas")
     if wanted < limits.least:
         return limits.least, "TooFewReplicas"

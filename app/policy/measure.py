@@ -1,16 +1,21 @@
 """A metric of a policy asked about a service: which samples count, of which instances, and what follows.
 
-Called by `app.policy.look`. The arithmetic is `app.policy.replicas`'; here is where its numbers come from.
+Called by `app.policy.look`. The arithmetic is `app.policy.replicas`'; here is where its numbers come
+from. Steps and backlogs have theirs in `app.policy.steps` and `app.policy.backlog`.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from app.policy import backlog, steps
+from app.policy.answers import Answers
 from app.policy.durations import milli
+from app.policy.expression import compiled
 from app.policy.facts import InstanceSeen
+from app.policy.instances import instance_of
 from app.policy.model_metrics import Metric
-from app.policy.model_scale import ScaleSpec
+from app.policy.readings import Fresh, Question, Wish, fresh, known, only_up, unknown_of
 from app.policy.replicas import (
     Answer,
     Asked,
@@ -24,92 +29,89 @@ from app.policy.replicas import (
     per_utilization,
     per_value,
 )
-from app.policy.state import Series, Service, State
+from app.policy.state import Service
 
 PERCENT = 100_000
 """Milli-units of a request where nobody says one: a sample is a percentage of an instance then."""
 
-INSTANCE_LABELS = ("pod", "instance", "host")
-"""Labels that name the instance of a series, the first that is there."""
-
 FAILED = {
     "Resource": "FailedGetResourceMetric", "Pods": "FailedGetPodsMetric", "Object": "FailedGetObjectMetric",
-    "External": "FailedGetExternalMetric",
+    "External": "FailedGetExternalMetric", "Expression": "FailedGetExpressionMetric",
+    "Steps": "FailedGetStepsMetric", "Backlog": "FailedGetBacklogMetric",
 }  # fmt: skip
-"""Kubernetes' reason of a metric that cannot be asked."""
+"""The reason of a metric that cannot be asked; the first four are Kubernetes'."""
 
 
-class Wish(NamedTuple):
-    """What one metric asks for. `value` is in the target's unit, over `instances` series."""
-
-    name: str
-    value: float
-    target: float
-    ratio: float
-    instances: int
-    wanted: int
-
-
-class Fresh(NamedTuple):
-    """A series that is not stale: its labels, its newest sample, and what counts of it."""
-
-    labels: Mapping[str, str]
-    newest: Series
-    value: float
+def wish_of(question: Question, metric: Metric) -> Wish:
+    """What a metric asks for; raises NoMetricError."""
+    match metric.type:
+        case "Expression":
+            return _computed(question, metric)
+        case "Steps":
+            return steps.wish_of(question, metric)
+        case "Backlog":
+            return backlog.wish_of(question, metric)
+    return _kubernetes(question, metric)
 
 
-def fresh(state: State, service: Service, metric: Metric, stale_s: float) -> list[Fresh]:
-    """The series of a metric that count now."""
-    from_ms = state.read_until_ms - round(stale_s * 1000)
-    found = []
-    for key, one in service.series.items():
-        if one.name != metric.name or one.at_ms <= from_ms:
-            continue
-        labels = labels_of(key)
-        if all(labels.get(name) == value for name, value in metric.labels.items()):
-            found.append(Fresh(labels, one, _counts(state, metric, one)))
-    return found
-
-
-def _counts(state: State, metric: Metric, one: Series) -> float:
-    """What counts of a series: its newest sample, or what its window comes to."""
-    if not metric.over_s or one.window is None:
-        return one.value
-    buckets = one.window.since(state.now_ms - round(metric.over_s * 1000))
-    if not buckets:
-        return one.value  # older than the window, and not stale yet
-    match metric.aggregate:
-        case "max":
-            return max(bucket.most for bucket in buckets)
-        case "min":
-            return min(bucket.least for bucket in buckets)
-    total = sum(bucket.sum for bucket in buckets)
-    return total if metric.aggregate == "sum" else total / sum(bucket.count for bucket in buckets)
-
-
-@lru_cache(maxsize=100_000)
-def labels_of(key: str) -> Mapping[str, str]:
-    """The labels in the name of a series."""
-    return dict(part.partition("=")[::2] for part in key.split("\x1f")[1:])
-
-
-def wish_of(state: State, service: Service, spec: ScaleSpec, metric: Metric, current: int) -> tuple[Wish, int]:
-    """What a metric asks for, and when its newest sample was taken; raises NoMetricError."""
-    series = fresh(state, service, metric, spec.stale_s)
-    if not series:
-        raise NoMetricError("there is no fresh sample")
-    newest_ms = max(one.newest.at_ms for one in series)
+def _kubernetes(question: Question, metric: Metric) -> Wish:
+    """One of Kubernetes' types."""
+    state, service, spec, _, current = question
+    series = fresh(state, service, metric.reading, spec.stale_s)
+    values = known(series)
     instances = _instances(service, series, current, metric)
+    asked = _asked(question, instances)
+    total = sum(values)
+    if metric.shared:
+        answer = _shared(asked, service, sum(map(milli_of, values)), metric)
+        count = len(values)
+    else:
+        answer = _each(asked, series, metric)
+        count = min(len(values), len(instances) or len(values))
+    evidence = _evidence(metric, answer, total, count)
+    if what := metric.reading.what:
+        evidence["of"] = what
+    wish = Wish(answer.replicas, total, max(one.newest.at_ms for one in series), evidence)
+    return only_up(wish, question, unknown_of(metric.name, series)) if metric.shared else wish
+
+
+def _computed(question: Question, metric: Metric) -> Wish:
+    """A number of several metrics, asked as one that all instances share."""
+    state, service, spec, _, current = question
+    assert metric.expression is not None
+    expression = compiled(metric.expression.expr)
+    stale_ms = round(spec.stale_s * 1000)
+    found, values = expression.number(Answers(state, service, stale_ms).answer)
+    if found is None:
+        unknown = ", ".join(call for call, value in values.items() if value is None)
+        raise NoMetricError(f"{unknown} cannot be said" if unknown else "the expression gives no finite number")
+    from_ms, reads = state.read_until_ms - stale_ms, expression.reads
+    read = [one.at_ms for one in service.series.values() if one.name in reads and one.at_ms > from_ms]
+    instances = _instances(service, [], current, metric)
+    answer = _shared(_asked(question, instances), service, milli_of(found), metric)
+    evidence = _evidence(metric, answer, found, len(read)) | {
+        "type": "Expression", "expr": metric.expression.expr, "values": values
+    }  # fmt: skip
+    return Wish(answer.replicas, found, max(read, default=0), evidence)
+
+
+def _asked(question: Question, instances: Sequence[Instance]) -> Asked:
+    spec = question.spec
     grace = Grace(round(1000 * spec.cpuInitializationPeriod_s), round(1000 * spec.initialReadinessDelay_s))
-    asked = Asked(current, instances, spec.tolerances, grace, state.now_ms)
-    answer = _shared(asked, service, series, metric) if metric.shared else _each(asked, series, metric)
-    target = metric.target.number
-    count = len(series) if metric.shared else min(len(series), len(instances) or len(series))
-    return Wish(metric.name, answer.ratio * target, target, answer.ratio, count, answer.replicas), newest_ms
+    return Asked(question.current, instances, spec.tolerances, grace, question.state.now_ms)
 
 
-def _shared(asked: Asked, service: Service, series: list[Fresh], metric: Metric) -> Answer:
-    usage = sum(milli_of(one.value) for one in series)
+def _evidence(metric: Metric, answer: Answer, total: float, count: int) -> dict[str, Any]:
+    """The value in the target's unit, over `count` series; where there is no instance to share it, the whole of it."""
+    target, ratio = metric.target.number, answer.ratio
+    shares = math.isfinite(ratio)
+    return {
+        "name": metric.name, "value": ratio * target if shares else total, "target": target,
+        "ratio": ratio if shares else None, "instances": count, "wanted": answer.replicas,
+    }  # fmt: skip
+
+
+def _shared(asked: Asked, service: Service, usage: int, metric: Metric) -> Answer:
     target = milli(metric.target.number)
     if metric.target.type == "Value":
         return for_value(asked, usage, target)
@@ -121,6 +123,7 @@ def _each(asked: Asked, series: list[Fresh], metric: Metric) -> Answer:
     samples = {
         instance_of(one.labels): Sample(milli_of(one.value), one.newest.at_ms, _window_ms(one.labels))
         for one in sorted(series, key=lambda one: one.newest.at_ms)
+        if one.value is not None
     }
     names = {one.name for one in asked.instances}
     samples = {name: sample for name, sample in samples.items() if name in names}
@@ -128,14 +131,6 @@ def _each(asked: Asked, series: list[Fresh], metric: Metric) -> Answer:
         return per_utilization(asked, samples, metric.name, int(metric.target.number))
     resource = metric.name if metric.type == "Resource" else ""
     return per_value(asked, samples, resource, milli(metric.target.number))
-
-
-def instance_of(labels: Mapping[str, str]) -> str:
-    """The instance that a series is of."""
-    for name in INSTANCE_LABELS:
-        if name in labels:
-            return labels[name]
-    return "\x1f".join(f"{name}={labels[name]}" for name in sorted(labels))
 
 
 def milli_of(value: float) -> int:

@@ -4,6 +4,7 @@
 are Kubernetes' where the word is.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -12,8 +13,11 @@ from pydantic import Field, model_validator
 from app.policy.autoscale import Limits, Rule, Rules
 from app.policy.durations import Quantity, Seconds
 from app.policy.model import Metadata, Mode, Strict
-from app.policy.model_metrics import Metric
+from app.policy.model_metrics import AutoscalerMetric, Metric, Sources
+from app.policy.model_schedule import Schedule
 from app.policy.replicas import Tolerance
+from app.policy.schedule import Calendar
+from app.policy.state import TURNS
 
 
 class Policy(Strict):
@@ -82,6 +86,15 @@ class Cooldown(Strict):
     down_s: Seconds = Field(0.0, alias="down", description="Pause after a scale-down before the next.")
 
 
+class Flapping(Strict):
+    """When a service is scaled up and down in turn too often: scale-downs wait then, scale-ups never."""
+
+    changes: Annotated[
+        int, Field(ge=2, le=TURNS, description="How often the direction must have turned, from up to down or back.")
+    ] = 4
+    within_s: Seconds = Field(1800.0, alias="within", description="The time within which it turned that often.")
+
+
 class Fallback(Strict):
     """What to do when no metric can be asked for some time; without one, nothing changes."""
 
@@ -117,7 +130,7 @@ class Scaling(Strict):
     ] = 1
     maxReplicas: Annotated[int, Field(ge=1, description="Never more replicas than this.")]  # noqa: N815
     metrics: Annotated[
-        list[Metric],
+        Sequence[Sources],
         Field(
             min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
         ),
@@ -128,14 +141,26 @@ class Scaling(Strict):
     def _limits_in_order(self) -> Self:
         if self.maxReplicas < self.minReplicas:
             raise ValueError(f"maxReplicas ({self.maxReplicas}) is below minReplicas ({self.minReplicas})")
-        if self.minReplicas == 0 and not any(metric.shared for metric in self.metrics):
-            raise ValueError("minReplicas 0 needs a metric of type Object or External: nothing else wakes a service")
+        self._has_what_wakes(self.minReplicas)
         return self
+
+    def _has_what_wakes(self, least: int) -> None:
+        if least == 0 and not any(metric.shared for metric in self.metrics):
+            raise ValueError(
+                "minReplicas 0 needs a metric that is not of instances (Object or External, or Expression or Backlog): "
+                "nothing else wakes a service"
+            )
 
 
 class ScaleSpec(Scaling):
     """What a Scale policy wants."""
 
+    metrics: Annotated[
+        list[Metric],
+        Field(
+            min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
+        ),
+    ]
     service: Annotated[str, Field(min_length=1, description="Name of the service, or a glob: `web`, `web-*`, `*`.")]
     tolerance: Annotated[
         float, Field(ge=0, lt=1, description="Share by which a metric may miss its target and nothing changes.")
@@ -154,11 +179,28 @@ class ScaleSpec(Scaling):
     ] = True
     hold: Hold = Field(Hold(), alias="for")
     cooldown: Cooldown = Cooldown()
+    flapping: Flapping | None = None
     fallback: Fallback | None = None
+    schedules: Annotated[
+        tuple[Schedule, ...],
+        Field(
+            max_length=20,
+            description="Windows with another minimum or maximum. Where several are open the highest minimum and the "
+            "lowest maximum count; the minimum wins if they contradict.",
+        ),
+    ] = ()
+    warmup_s: Seconds = Field(
+        0.0,
+        alias="warmup",
+        description="How long the load of a new instance is not believed: it is counted as idle on the way up and as "
+        "fully loaded on the way down. 0s: Kubernetes' own rules alone.",
+    )
     deployHold_s: Seconds = Field(  # noqa: N815
         600.0,
         alias="deployHold",
-        description="Longest that fewer replicas wait for the end of a deploy; 0s: not at all.",
+        description="Longest that a deploy holds the service: fewer replicas wait for its end, instances beyond the "
+        "wanted count and those that it is starting do not count, and a version that crashes is not scaled up. 0s: not "
+        "at all.",
     )
     every_s: Seconds = Field(1.0, alias="every", description="The policy is looked at no more often than this.")
     stale_s: Seconds = Field(
@@ -170,6 +212,35 @@ class ScaleSpec(Scaling):
         str, Field(description="Receiver that is told of each scaling, by its name in the targets file; empty: none.")
     ] = ""
     mode: Mode = "active"
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        ranges = [step for one in self.metrics if one.steps is not None for step in one.steps.ranges]
+        for way, pause_s, steps in (
+            ("up", self.cooldown.up_s, [one for one in ranges if one.up]),
+            ("down", self.cooldown.down_s, [one for one in ranges if not one.up]),
+        ):
+            if steps and not pause_s:
+                raise ValueError(f"steps {way} need cooldown.{way}: without one they are taken again at each look")
+        if self.minReplicas and any(one.activation is not None for one in self.metrics):
+            raise ValueError("activation needs minReplicas 0: it is what a service is put to 0 and woken by")
+        for one in self.metrics:
+            if one.backlog is not None and self.minReplicas > (one.backlog.partitions or self.minReplicas):
+                raise ValueError(f"minReplicas ({self.minReplicas}) is above partitions ({one.backlog.partitions})")
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_fit(self) -> Self:
+        names = [one.name for one in self.schedules]
+        if len(set(names)) != len(names):
+            raise ValueError(f"schedules must have names of their own; they are {', '.join(names)}")
+        for one in self.schedules:
+            least = self.minReplicas if one.minReplicas is None else one.minReplicas
+            most = self.maxReplicas if one.maxReplicas is None else one.maxReplicas
+            if most < least:
+                raise ValueError(f"in schedule {one.name} maxReplicas ({most}) is below minReplicas ({least})")
+            self._has_what_wakes(least)
+        return self
 
     def hold_ms(self, *, up: bool) -> int:
         """How long a wish in a direction must last."""
@@ -190,7 +261,13 @@ class ScaleSpec(Scaling):
         down_s = self.downscaleStabilization_s
         up = self.behavior.scaleUp.rules(UP, 0.0) if self.behavior else None
         down = self.behavior.scaleDown.rules(DOWN, down_s) if self.behavior else None
-        return Limits(self.minReplicas, self.maxReplicas, round(1000 * down_s), up, down, self.scaleToZero)
+        exact = any(one.exact for one in self.metrics)
+        return Limits(self.minReplicas, self.maxReplicas, round(1000 * down_s), up, down, self.scaleToZero, exact)
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """The limits as the schedules have them."""
+        return Calendar(self.schedules, self.limits)
 
     @cached_property
     def tolerances(self) -> Tolerance:
@@ -221,6 +298,12 @@ class ScaleTargetRef(Strict):
 class AutoscalerSpec(Scaling):
     """The spec of `autoscaling/v2`."""
 
+    metrics: Annotated[
+        list[AutoscalerMetric],
+        Field(
+            min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
+        ),
+    ]
     scaleTargetRef: ScaleTargetRef  # noqa: N815
 
 

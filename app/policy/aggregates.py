@@ -1,0 +1,74 @@
+"""What the windows of some series come to: a mean, a rate, a quantile. Pure.
+
+Called by `app.policy.answers` for the calls of an expression and by `app.policy.measure` for the
+metrics of a Scale. None is unknown: there is no sample of that time, or too few.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from app.policy.windows import Window
+
+
+def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float | None:
+    """`avg`, `min`, `max`, `sum`, `count`, `last` or `rate` of all samples of all series since a moment."""
+    found = [bucket for one in windows for bucket in one.since(from_ms)]
+    if not found:
+        return None
+    match function:
+        case "rate":
+            return rate(windows, from_ms)
+        case "min":
+            return min(one.least for one in found)
+        case "max":
+            return max(one.most for one in found)
+        case "last":
+            newest = [buckets[-1].last for one in windows if (buckets := one.since(from_ms))]
+            return sum(newest) / len(newest)
+    total, count = sum(one.sum for one in found), float(sum(one.count for one in found))
+    return {"avg": total / count, "sum": total, "count": count}[function]
+
+
+def rate(windows: Sequence[Window], from_ms: int) -> float | None:
+    """Increase a second between the newest samples of the buckets, added up; a counter that fell began anew."""
+    total, known = 0.0, False
+    for one in windows:
+        buckets = one.since(from_ms)
+        if len(buckets) < 2:
+            continue
+        increase = 0.0
+        for before, after in pairwise(buckets):
+            increase += after.last - before.last if after.last >= before.last else after.last
+        total += increase * 1000 / (one.moment(buckets[-1]) - one.moment(buckets[0]))
+        known = True
+    return total if known else None
+
+
+def quantile(windows: Sequence[Window], share: float, from_ms: int) -> float | None:
+    """The value below which a share (0 to 1) of all samples of all series since a moment lies.
+
+    Between two samples it is interpolated as Prometheus' `quantile_over_time` does. Exact, but for
+    a bucket of more than `windows.VALUES` samples: there each value that is kept stands for as many as
+    are not. The windows must keep values (`windows.Keep`); those that do not are unknown.
+    """
+    found: list[tuple[float, float]] = []
+    for one in windows:
+        for bucket in one.since(from_ms):
+            found += [(value, bucket.count / len(bucket.kept)) for _, value in bucket.kept]
+    if not found:
+        return None
+    found.sort()
+    rank = share * (sum(weight for _, weight in found) - 1)
+    low, high = _at(found, math.floor(rank)), _at(found, math.floor(rank) + 1)
+    return low + (high - low) * (rank - math.floor(rank))
+
+
+def _at(found: Sequence[tuple[float, float]], place: int) -> float:
+    """The value at a place of sorted values, each of which stands for some."""
+    passed = 0.0
+    for value, weight in found:
+        passed += weight
+        if passed > place:
+            return value
+    return found[-1][0]
