@@ -5,7 +5,8 @@
 
 from typing import Any, Final
 
-from app.policy.state import Recent, Service, State
+from app.policy.deployed import Recent
+from app.policy.state import Service, State
 from tasks.contract import Event
 
 RECENT: Final = 20

@@ -5,10 +5,11 @@ sender's time, and one that is older than what it speaks of changes nothing but 
 about its version.
 """
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+from app.policy.deployed import About, Pod, Release
 from app.policy.facts import Deploy, Phase
-from app.policy.state import About, Pod, Release, Service
+from app.policy.state import Service
 
 ENVIRONMENTS: Final = 20
 """Most environments of one service that are kept, the last heard of."""
@@ -65,9 +66,9 @@ def fold_deploy(release: Release, fact: Deploy, version: str, now_ms: int) -> No
     """Take in an event that is not late."""
     match fact.phase:
         case Phase.STARTED:
-            release.announced, release.since_ms = version, now_ms
+            release.announced, release.since_ms, release.begun_ms = version, now_ms, fact.at_ms
         case Phase.FAILED:
-            release.announced, release.since_ms = "", -1
+            release.announced, release.since_ms, release.begun_ms = "", -1, -1
         case Phase.FINISHED | Phase.ROLLED_BACK:
             _finish(release, fact, version)
         case Phase.REMOVED:
@@ -76,16 +77,43 @@ def fold_deploy(release: Release, fact: Deploy, version: str, now_ms: int) -> No
         case Phase.POD_STARTED:
             _keep(release, fact, Pod(fact.address, version, fact.at_ms))
         case Phase.POD_STOPPED:
-            _keep(release, fact, Pod("", version, fact.at_ms, stopped=True))
+            _keep(release, fact, Pod("", version, fact.at_ms, stopped=True, stopped_ms=fact.at_ms))
 
 
-def under_way(service: Service, since_ms: int) -> dict[str, str]:
-    """The deploy of a service that began last, if it began after a moment and has not ended; empty if none."""
-    found = [(one.since_ms, name, one) for name, one in service.releases.items() if one.since_ms > since_ms]
-    if not found:
-        return {}
-    _, environment, release = max(found, key=lambda one: one[:2])
-    return {"version": release.announced, "environment": environment}
+class UnderWay(NamedTuple):
+    """A deploy that has not ended: of what, since when, and until when it holds the service. `held`: it does now."""
+
+    version: str
+    environment: str
+    since_ms: int
+    until_ms: int
+    held: bool
+
+    def evidence(self) -> dict[str, Any]:
+        """The same as evidence."""
+        return self._asdict()
+
+
+def under_way(service: Service, longest_ms: int, now_ms: int) -> UnderWay | None:
+    """The deploy of a service that began last and has not ended, and whether the service is held for it.
+
+    The only place that says whether a service is held. A deploy that does not end holds no longer than
+    `longest_ms`; with 0 none ever does. One that a policy watches has ended when it is judged, or when that it
+    does not finish was told.
+    """
+    found = [
+        (one.since_ms, name, one.announced)
+        for name, one in service.releases.items()
+        if one.since_ms >= 0 and not (one.attempt is not None and one.attempt.stalled)
+    ]
+    found += [
+        (one.began_ms, key.partition("\x1f")[2], one.version) for key, one in service.watches.items() if one.holds
+    ]
+    if not found or longest_ms <= 0:
+        return None
+    since_ms, environment, version = max(found)
+    until_ms = since_ms + longest_ms
+    return UnderWay(version, environment, since_ms, until_ms, now_ms < until_ms)
 
 
 def addresses(release: Release) -> list[str]:
@@ -109,14 +137,16 @@ def _finish(release: Release, fact: Deploy, version: str) -> None:
 def _replace(release: Release, version: str, at_ms: int) -> None:
     if version != release.version:
         release.previous, release.version = release.version, version
-    release.at_ms, release.announced, release.since_ms = at_ms, "", -1
+    release.at_ms, release.announced, release.since_ms, release.begun_ms = at_ms, "", -1, -1
 
 
 def _keep(release: Release, fact: Deploy, pod: Pod) -> None:
     name = _name(fact)
     if not name:
         return  # an instance without a name or an address cannot be told from another
-    release.pods.pop(name, None)
+    known = release.pods.pop(name, None)
+    if known is not None and known.version == pod.version and not pod.stopped:
+        pod.stopped_ms = known.stopped_ms  # it was started again
     release.pods[name] = pod
     while len(release.pods) > PODS:
         stopped = (one for one, kept in release.pods.items() if kept.stopped)

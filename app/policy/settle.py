@@ -8,10 +8,10 @@ from typing import Any
 
 from app.policy.autoscale import scaled
 from app.policy.decision import SENTENCES, Reason
-from app.policy.fold import paused
+from app.policy.guards import against, turned
 from app.policy.look import Look
-from app.policy.release import under_way
 from app.policy.state import Pending, Service, State
+from app.policy.words import cause
 from app.policy.writer import Writer
 from tasks.contract import EXPIRY_S, Kind, Notify, Scale
 
@@ -31,41 +31,13 @@ def settle(state: State, name: str, looks: list[Look], floor: int, writer: Write
             if look.wanted < highest or chosen:
                 look.evidence["highest"] = highest
                 look.reason = Reason.OUTVOTED
-            elif (against := _against(state, service, name, look)) is not None:
-                look.reason = against
+            elif (guard := against(state, service, name, look)) is not None:
+                look.reason = guard
             else:
                 chosen = True
                 _decide(name, service, look, writer)
                 continue
         _refuse(name, look, writer)
-
-
-def _against(state: State, service: Service, name: str, look: Look) -> Reason | None:
-    """What forbids a scaling that is wanted; the evidence says more."""
-    pause = paused(state, name)
-    if pause is not None:
-        look.evidence["paused"] = {"author": pause.author, "reason": pause.reason, "until_ms": pause.until_ms}
-        return Reason.PAUSED
-    up = look.wanted > look.current
-    spec, memory, now_ms = look.policy.spec, look.memory, state.now_ms
-    if not up and (deploy := under_way(service, now_ms - round(1000 * spec.deployHold_s))):
-        look.evidence["deploy"] = deploy
-        return Reason.HELD_BY_DEPLOY
-    scaled_ms, pause_s = (
-        (memory.scaled_up_ms, spec.cooldown.up_s) if up else (memory.scaled_down_ms, spec.cooldown.down_s)
-    )
-    if scaled_ms >= 0 and now_ms - scaled_ms < round(1000 * pause_s):
-        look.evidence["scaled_ms_ago"] = now_ms - scaled_ms
-        return Reason.COOLING_DOWN
-    pending = service.pending
-    if pending is None or look.shadow:
-        return None
-    if state.now_ms >= pending.until_ms:
-        service.pending = None
-    elif pending.up == up:
-        look.evidence["pending"] = pending.id
-        return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
-    return None
 
 
 def _decide(name: str, service: Service, look: Look, writer: Writer) -> None:
@@ -75,7 +47,7 @@ def _decide(name: str, service: Service, look: Look, writer: Writer) -> None:
     if look.shadow and look.memory.reason == said:
         return  # on trial it has no effect, so it would be decided on every look
     if not look.shadow:
-        scaled(look.memory.past, spec.limits, look.current, look.wanted, now_ms)
+        scaled(look.memory.past, look.bounds.limits, look.current, look.wanted, now_ms)
         look.conclude()
     look.memory.reason = said
     action = Scale(
@@ -94,11 +66,12 @@ def _decide(name: str, service: Service, look: Look, writer: Writer) -> None:
     if look.shadow:
         return
     service.generation = action.generation
-    if look.wanted > look.current:
+    if look.up:
         look.memory.scaled_up_ms = now_ms
     else:
         look.memory.scaled_down_ms = now_ms
-    service.pending = Pending(action.id, look.wanted > look.current, look.wanted, action.expires_at_ms)
+    turned(service, up=look.up, now_ms=now_ms)
+    service.pending = Pending(action.id, look.up, look.wanted, action.expires_at_ms)
     look.memory.wished_since_ms = -1
     if spec.notify:
         _tell(name, look, action, writer)
@@ -124,17 +97,17 @@ def _tell(name: str, look: Look, scale: Scale, writer: Writer) -> None:
 
 def _cause(look: Look) -> str:
     """What people read first: the metric that asked for the most, beside its target; or the limit."""
-    spec = look.policy.spec
     if look.reason is Reason.BELOW_MINIMUM:
-        return f"the minimum is {spec.minReplicas}"
+        return f"the minimum is {look.bounds.limits.least}{look.bounds.told()}"
     if look.reason is Reason.ABOVE_MAXIMUM:
-        return f"the maximum is {spec.maxReplicas}"
+        return f"the maximum is {look.bounds.limits.most}{look.bounds.told()}"
     if look.reason is Reason.FALLBACK:
         return f"no sample for {look.evidence['missing_ms'] / 1000:.0f} s"
+    if look.reason is Reason.INACTIVE:
+        return "no metric is above its activation"
     metrics: list[dict[str, Any]] = look.evidence["metrics"]
     first = max(metrics, key=lambda one: one["wanted"])
-    side = "above" if look.wanted > look.current else "below"
-    return f"{first['name']} {first['value']:.4g} is {side} {first['target']:.4g}"
+    return cause(first, up=look.up)
 
 
 def _refuse(name: str, look: Look, writer: Writer) -> None:

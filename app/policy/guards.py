@@ -1,0 +1,108 @@
+"""What stands against a scaling that a policy wants. A guard only weakens, and always says why.
+
+Called by `app.policy.settle`: `against` before a scaling, `turned` after it. The first guard that forbids it is the
+reason; its evidence is added to the look's.
+"""
+
+from typing import Any
+
+from app.policy.attempt import pending_rollback
+from app.policy.crash import crashing
+from app.policy.decision import Reason
+from app.policy.facts import Direction
+from app.policy.fold import paused
+from app.policy.look import Look
+from app.policy.state import TURNS, Service, State
+
+
+def against(state: State, service: Service, name: str, look: Look) -> Reason | None:
+    """What forbids a scaling that is wanted; the evidence says more."""
+    return (
+        _paused(state, name, look)
+        or _rolling_back(service, look, state.now_ms)
+        or _deploying(service, look, state.now_ms)
+        or _cooling(look, state.now_ms)
+        or _flapping(service, look, state.now_ms)
+        or _pending(service, look, state.now_ms)
+    )
+
+
+def turned(service: Service, *, up: bool, now_ms: int) -> None:
+    """Note that the service was scaled, and whether that was the other way than before."""
+    if service.rose is not None and service.rose != up:
+        service.turns.append(now_ms)
+        del service.turns[:-TURNS]
+    service.rose = up
+
+
+def pause_of(state: State, name: str, *, up: bool | None) -> dict[str, Any] | None:
+    """The pause that keeps a service from being scaled that way, or (None) from being rolled back, as evidence."""
+    mine = {Direction.BOTH} if up is None else {Direction.BOTH, Direction.UP if up else Direction.DOWN}
+    pause = next((one for one in paused(state, name) if one.direction in mine), None)
+    if pause is None:
+        return None
+    words = {"author": pause.author, "reason": pause.reason, "until_ms": pause.until_ms}
+    return words | {"direction": pause.direction.value}
+
+
+def _paused(state: State, name: str, look: Look) -> Reason | None:
+    pause = pause_of(state, name, up=look.up)
+    if pause is None:
+        return None
+    look.evidence["paused"] = pause
+    return Reason.PAUSED
+
+
+def _rolling_back(service: Service, look: Look, now_ms: int) -> Reason | None:
+    undone = pending_rollback(service, now_ms)
+    if undone is None:
+        return None
+    look.evidence["pending"] = undone.id
+    return Reason.ROLLBACK_PENDING
+
+
+def _deploying(service: Service, look: Look, now_ms: int) -> Reason | None:
+    """Fewer replicas wait for the end of a deploy, and more while what it brings crashes."""
+    if look.deploy is None or not look.deploy.held:
+        return None
+    if not look.up:
+        return Reason.HELD_BY_DEPLOY
+    grace_ms = round(1000 * look.policy.spec.initialReadinessDelay_s)
+    if found := crashing(service, look.deploy, grace_ms, now_ms):
+        look.evidence["crashing"] = found
+        return Reason.CRASHING
+    return None
+
+
+def _cooling(look: Look, now_ms: int) -> Reason | None:
+    memory, cooldown = look.memory, look.policy.spec.cooldown
+    scaled_ms, pause_s = (memory.scaled_up_ms, cooldown.up_s) if look.up else (memory.scaled_down_ms, cooldown.down_s)
+    if scaled_ms < 0 or now_ms - scaled_ms >= round(1000 * pause_s):
+        return None
+    look.evidence["scaled_ms_ago"] = now_ms - scaled_ms
+    return Reason.COOLING_DOWN
+
+
+def _flapping(service: Service, look: Look, now_ms: int) -> Reason | None:
+    """Scale-downs wait where the direction turned too often, until enough of the turns are too old to count."""
+    flapping = look.policy.spec.flapping
+    if look.up or flapping is None or len(service.turns) < flapping.changes:
+        return None
+    until_ms = service.turns[-flapping.changes] + round(1000 * flapping.within_s)
+    if now_ms >= until_ms:
+        return None
+    since_ms = now_ms - round(1000 * flapping.within_s)
+    look.evidence["flapping"] = {"turns_ms": [one for one in service.turns if one > since_ms], "until_ms": until_ms}
+    return Reason.FLAPPING
+
+
+def _pending(service: Service, look: Look, now_ms: int) -> Reason | None:
+    pending = service.pending
+    if pending is None or look.shadow:
+        return None
+    if now_ms >= pending.until_ms:
+        service.pending = None
+    elif pending.up == look.up:
+        look.evidence["pending"] = pending.id
+        return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
+    return None
