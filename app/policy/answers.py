@@ -1,60 +1,61 @@
-"""What the calls of an alert's expression come to: functions over the series of a service. Pure.
+"""What the calls of an expression come to: functions over the series of a service. Pure.
 
-Called by `app.policy.alert`. What there are no fresh samples for is unknown, None, never a number.
+Called by `app.policy.alert`, `app.policy.telling`, `app.policy.watching` and `app.policy.measure`. What there
+are no fresh samples for is unknown, None, never a number.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-from app.policy.look import replicas_of
+from app.policy.aggregates import aggregate, quantile
+from app.policy.calls import Call
+from app.policy.expression import Value, compiled
+from app.policy.instances import replicas_of
+from app.policy.model_alert import AlertSpec
+from app.policy.selector import selector, selects
 from app.policy.state import Series, Service, State
+from app.policy.windows import Window
+
+
+def asked(state: State, service: Service, spec: AlertSpec) -> tuple[bool | None, dict[str, Value]]:
+    """An alert's expression asked of a service now: what it comes to (None: unknown), and what each call did."""
+    return compiled(spec.expr).evaluate(Answers(state, service, round(spec.stale_s * 1000)).answer)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers the calls of an expression about one service."""
+    """Answers the calls of an expression about one service; from what came after `since_ms` alone."""
 
     state: State
     service: Service
     stale_ms: int
+    since_ms: int = 0
 
-    def answer(self, function: str, metric: str, window_ms: int) -> float | bool | None:
-        """One call, over all series of the metric; None if it cannot be said."""
-        if function == "replicas":
+    def answer(self, call: Call) -> Value:
+        """One call, over all series that it selects; None if it cannot be said."""
+        if call.function == "replicas":
             return float(replicas_of(self.service))
-        from_ms = self.state.read_until_ms - self.stale_ms
-        fresh = [one for one in self.service.series.values() if one.name == metric and one.at_ms > from_ms]
-        if function == "absent":
+        fresh = self._fresh(call.metric)
+        if call.function == "absent":
             return not fresh
         if not fresh:
             return None
-        if function == "last":
+        if call.function == "last":
             return sum(one.value for one in fresh) / len(fresh)
-        return _over(function, fresh, self.state.now_ms - window_ms)
+        windows = [one.window for one in fresh if one.window is not None]
+        from_ms = self._from_ms(call.window_ms, windows)
+        if call.function == "quantile":
+            return quantile(windows, call.share, from_ms)
+        return aggregate(call.function, windows, from_ms)
 
+    def _from_ms(self, window_ms: int, windows: list[Window]) -> int:
+        """When a window begins; a bucket that has anything of before `since_ms` in it is left out."""
+        whole_ms = self.since_ms + max((one.width_ms for one in windows), default=1) - 1 if self.since_ms else 0
+        return max(self.state.now_ms - window_ms, whole_ms)
 
-def _over(function: str, series: list[Series], from_ms: int) -> float | None:
-    """A function over the window of all series."""
-    found = [bucket for one in series if one.window is not None for bucket in one.window.since(from_ms)]
-    if not found:
-        return None
-    if function == "rate":
-        return _rate(series, from_ms)
-    total, count = sum(one.sum for one in found), float(sum(one.count for one in found))
-    least, most = min(one.least for one in found), max(one.most for one in found)
-    return {"avg": total / count, "min": least, "max": most, "sum": total, "count": count}[function]
-
-
-def _rate(series: list[Series], from_ms: int) -> float | None:
-    """Increase a second between the newest samples of the buckets, added up; a counter that fell began anew."""
-    total, known = 0.0, False
-    for one in series:
-        buckets = one.window.since(from_ms) if one.window is not None else []
-        if one.window is None or len(buckets) < 2:
-            continue
-        increase = 0.0
-        for before, after in pairwise(buckets):
-            increase += after.last - before.last if after.last >= before.last else after.last
-        total += increase * 1000 / (one.window.moment(buckets[-1]) - one.window.moment(buckets[0]))
-        known = True
-    return total if known else None
+    def _fresh(self, metric: str) -> list[Series]:
+        """The series that a text selects and that are not stale."""
+        from_ms, chosen = max(self.state.read_until_ms - self.stale_ms, self.since_ms), selector(metric)
+        found = [
+            (key, one) for key, one in self.service.series.items() if one.name == chosen.name and one.at_ms > from_ms
+        ]
+        return [one for key, one in found if not chosen.matchers or selects(chosen, key)]

@@ -1,36 +1,25 @@
 """What a policy document of kind Alert may say, in Prometheus' words. Field names are those of the YAML."""
 
-import re
-from typing import Annotated, Final
+from itertools import count
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from app.policy.calls import check_divisors
 from app.policy.durations import Seconds
 from app.policy.expression import Expression
 from app.policy.model import Metadata, Mode, Strict
-
-TEMPLATE: Final = re.compile(r"\{\{\s*(\$value|\$labels\.[A-Za-z_]\w*)\s*\}\}")
+from app.policy.model_then import Template, Then
 
 
 def _expression(text: str) -> str:
-    Expression(text)
+    """Checks that it can be true or false: tried with some numbers, so that missing data are not to blame."""
+    made, numbers = Expression(text), count(1.0, 0.618034)
+    check_divisors(text)
+    found, _ = made.evaluate(lambda call: call.function == "absent" or next(numbers))
+    if found is None:
+        raise ValueError("the expression is neither true nor false; numbers are doubles, so write 2.0 and not 2")
     return text
-
-
-def _template(text: str) -> str:
-    if "{{" in TEMPLATE.sub("", text):
-        raise ValueError("a template may hold {{ $value }} and {{ $labels.NAME }}, and nothing else in braces")
-    return text
-
-
-class Telling(Strict):
-    """Who is told when it begins to fire, again while it fires, and when it is over."""
-
-    receiver: Annotated[str, Field(min_length=1, description="The receiver, by its name in the targets file.")]
-    repeat_interval_s: Seconds = Field(
-        14_400.0, alias="repeat_interval", description="How often people are told again while it fires."
-    )
-    send_resolved: Annotated[bool, Field(description="Whether people are told when it is over.")] = True
 
 
 class AlertSpec(Strict):
@@ -46,11 +35,13 @@ class AlertSpec(Strict):
     keep_firing_for_s: Seconds = Field(
         0.0, alias="keep_firing_for", description="How long it goes on firing after it was so last."
     )
-    labels: dict[str, str] = Field({}, description="Labels; `severity` decides how people are told.")
-    annotations: dict[str, Annotated[str, AfterValidator(_template)]] = Field(
+    labels: dict[str, str] = Field(
+        {}, description="Labels, by which routes and rules know it; `severity` decides how people are told."
+    )
+    annotations: dict[str, Template] = Field(
         {}, description="Texts for people, with `{{ $value }}` and `{{ $labels.NAME }}`; `summary` and `description`."
     )
-    notify: Telling | None = None
+    then: Then = Then()
     every_s: Seconds = Field(1.0, alias="every", description="The expression is asked no more often than this.")
     stale_s: Seconds = Field(
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown is neither."
@@ -65,3 +56,7 @@ class AlertPolicy(Strict):
     kind: Annotated[str, Field(pattern="^Alert$")]
     metadata: Metadata
     spec: AlertSpec
+
+    def labels_for(self, service: str) -> dict[str, str]:
+        """The labels of the alert of one service."""
+        return {"alertname": self.metadata.name, "service": service} | self.spec.labels

@@ -15,8 +15,19 @@ import msgspec
 from pydantic import ValidationError
 
 from app.policy.durations import milli, quantity
-from app.policy.facts import Command, Instances, InstanceSeen, PolicyDocument, PolicySet, Reported, Source, Verb
+from app.policy.facts import (
+    Command,
+    Direction,
+    Instances,
+    InstanceSeen,
+    PolicyDocument,
+    PolicySet,
+    Reported,
+    Source,
+    Verb,
+)
 from app.policy.files import document_of, fingerprint
+from app.policy.together import discords
 from app.wire.fields import LARGEST_COUNT, NAME_BYTES, at_ms, count, decoded, within
 from app.wire.rules import Raw, Rules, UnreadableError
 from tasks.contract import Outcome
@@ -30,6 +41,8 @@ class _Instance(msgspec.Struct):
     ready_since: int | float | str | None = None
     deleted: bool = False
     requests: dict[str, int | float | str] = {}
+    restarts: int = 0
+    version: str = ""
 
 
 class _Instances(msgspec.Struct):
@@ -61,6 +74,7 @@ class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind
     at_ms: int
     until_ms: int = 0
     alert: str = ""
+    direction: Direction = Direction.BOTH
 
 
 MOST_INSTANCES: Final = 1000
@@ -103,7 +117,15 @@ def _seen(one: _Instance, raw: Raw, rules: Rules) -> InstanceSeen:
         except ValueError as error:
             raise UnreadableError(f"'requests' of an instance: {error}") from None
     return InstanceSeen(
-        within(one.name, "name"), within(one.phase, "phase"), started, one.ready, since, one.deleted, requests
+        within(one.name, "name"),
+        within(one.phase, "phase"),
+        started,
+        one.ready,
+        since,
+        one.deleted,
+        requests,
+        count(one.restarts, "restarts"),
+        within(one.version, "version"),
     )
 
 
@@ -122,11 +144,14 @@ def control(raw: Raw, source: Source) -> PolicySet | Command:
             found.at_ms,
             found.until_ms,
             within(found.alert, "alert"),
+            found.direction,
         )
     documents = [_checked(one.document) for one in found.policies]
     names = [one.name for one in documents]
     if len(set(names)) != len(names):
         raise UnreadableError("two policies of the set have one name")
+    if mistake := next(discords(documents), None):
+        raise UnreadableError(f"policy {mistake.name} of the set, at {'.'.join(mistake.path)}: {mistake.message}")
     return PolicySet(source, fingerprint(documents), documents, found.author, found.message, found.at_ms)
 
 

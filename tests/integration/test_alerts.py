@@ -15,7 +15,7 @@ spec:
   service: web
   expr: 'avg("temperature", "5s") > 90.0'
   annotations: {summary: "{{ $labels.service }} has {{ $value }} degrees"}
-  notify: {receiver: team}
+  then: {notify: {receiver: team}}
 """
 
 
