@@ -5,7 +5,7 @@ import typer
 
 from app.cli import author as authors
 from app.cli.times import duration_ms, now_ms
-from app.policy.facts import Verb
+from app.policy.facts import Direction, Verb
 from app.settings import settings
 from app.stream import client
 from app.stream.topics import CONTROL
@@ -18,13 +18,15 @@ def pause(
     service: str = SERVICE,
     reason: str = typer.Option(..., "--reason", "-r", help="Why, for those who read history."),
     last: str = typer.Option("", "--for", help="How long, like 30m; without it, until `headrace resume`."),
+    direction: Direction = typer.Option(Direction.BOTH, "--direction", help="Pause only scaling up, or only down."),
     author: str | None = authors.AUTHOR,
 ) -> None:
-    """Pause the scaling of a service: decisions go on being made and are recorded as refusals."""
+    """Pause the scaling of a service, or one direction of it: decisions go on and are recorded as refusals."""
     until_ms = now_ms() + duration_ms(last) if last else 0
-    _send(Verb.PAUSE, service, reason, author or authors.default(), until_ms)
+    _send(Verb.PAUSE, service, reason, author or authors.default(), until_ms, direction=direction)
+    way = "" if direction is Direction.BOTH else f" {direction}"
     typer.echo(
-        f"scaling of {service} is paused{f' for {last}' if last else f'; end it with `headrace resume {service}`'}"
+        f"scaling{way} of {service} is paused{f' for {last}' if last else f'; end it with `headrace resume {service}`'}"
     )
 
 
@@ -33,7 +35,7 @@ def resume(
     reason: str = typer.Option("", "--reason", "-r", help="Why, for those who read history."),
     author: str | None = authors.AUTHOR,
 ) -> None:
-    """Let a paused service scale again."""
+    """Let a paused service scale again, in both directions."""
     _send(Verb.RESUME, service, reason, author or authors.default(), 0)
     typer.echo(f"scaling of {service} goes on")
 
@@ -46,7 +48,7 @@ def silence(
     author: str | None = authors.AUTHOR,
 ) -> None:
     """Tell nobody of a service's alerts for a while: they go on and are recorded; what still fires then is told."""
-    _send(Verb.SILENCE, service, reason, author or authors.default(), now_ms() + duration_ms(last), alert)
+    _send(Verb.SILENCE, service, reason, author or authors.default(), now_ms() + duration_ms(last), alert=alert)
     typer.echo(f"alerts {alert} of {service} are silenced for {last}")
 
 
@@ -57,11 +59,11 @@ def unsilence(
     author: str | None = authors.AUTHOR,
 ) -> None:
     """End a silence before its time; service and alert as they were given to it."""
-    _send(Verb.UNSILENCE, service, reason, author or authors.default(), 0, alert)
+    _send(Verb.UNSILENCE, service, reason, author or authors.default(), 0, alert=alert)
     typer.echo(f"alerts {alert} of {service} are told again")
 
 
-def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, alert: str = "*") -> None:
+def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, **more: str) -> None:
     fact = {
         "kind": "command",
         "verb": verb,
@@ -70,6 +72,6 @@ def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, ale
         "reason": reason,
         "at_ms": now_ms(),
         "until_ms": until_ms,
-        "alert": alert,
+        **more,
     }
     client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])

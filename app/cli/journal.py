@@ -103,7 +103,8 @@ def _words(fact: facts.Fact) -> str:
         case facts.PolicySet():
             words = f"set {fact.fingerprint} of {len(fact.policies)} policies by {fact.author}: {fact.message}"
         case facts.Command():
-            words = f"{fact.verb} {fact.service} by {fact.author}: {fact.reason}"
+            way = "" if fact.direction is facts.Direction.BOTH else f" {fact.direction}"
+            words = f"{fact.verb}{way} {fact.service} by {fact.author}: {fact.reason}"
         case facts.Tick():
             words = f"all sources are read up to {moment(fact.read_until_ms)}"
         case facts.Genesis():

@@ -11,9 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from app.history.rollouts import VERDICTS
 from app.local.fleet import Seen
 from app.local.watch import Event
 from app.policy.decision import SENTENCES, Decision
+from app.policy.words import aim
 from app.wire.quarantine import Quarantined
 from tasks.contract import Notify, Outcome, Scale, kind_of
 
@@ -110,10 +112,11 @@ def _decision(one: Decision) -> Text:
         return Text(f"seen       {event.event} {event.service} {what}", "blue")
     if one.service == "*":
         return Text(f"in force   {', '.join(map(str, one.evidence.get('policies', [])))}", "bold")  # type: ignore[call-overload]
-    return Text(f"refused    {one.service}: {one.reason.value}, {_measured(one) or SENTENCES[one.reason]}", "yellow")
+    word = "judged " if VERDICTS.fullmatch(one.reason.value) else "refused"
+    return Text(f"{word}    {one.service}: {one.reason.value}, {_measured(one) or SENTENCES[one.reason]}", "yellow")
 
 
 def _measured(one: Decision) -> str:
     metrics = one.evidence.get("metrics")
     found = metrics if isinstance(metrics, list) else []
-    return ", ".join(f"{each['name']} {each['value']:.0f} (target {each['target']:.0f})" for each in found)
+    return ", ".join(f"{each['name']} {each['value']:.0f} ({aim(each)})" for each in found)

@@ -14,12 +14,15 @@ from app.cli import author as authors
 from app.cli import policy_files, policy_test
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
+from app.cli.reading import files_in
 from app.cli.times import now_ms
 from app.history import recorded
 from app.history.explain import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
 from app.policy.model_alert import AlertSpec
+from app.policy.model_alerting import AlertingSpec
+from app.policy.model_rollout import RolloutSpec
 from app.policy.model_route import RouteSpec
 from app.settings import settings
 from app.stream import client
@@ -32,19 +35,11 @@ PATHS = typer.Argument(help="Policy files, or directories of them (*.yaml, *.yml
 
 def load(paths: Sequence[Path]) -> list[PolicyDocument]:
     """The policies in files and directories; raises PolicyError with every mistake, Failure if there are none."""
-    texts = {str(file): file.read_text(encoding="utf-8", errors="replace") for path in paths for file in _files(path)}
+    texts = {str(file): file.read_text(encoding="utf-8", errors="replace") for path in paths for file in files_in(path)}
     found = files.load(texts)
     if not found:
         raise Failure(f"there is no policy in {', '.join(map(str, paths))}; name files with documents of kind Scale")
     return found
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise Failure(f"{path} does not exist; name a policy file or a directory of them")
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
-    return [path]
 
 
 @policy.command()
@@ -52,7 +47,8 @@ def validate(paths: list[Path] = PATHS) -> None:
     """Check policies without a server; every mistake at once, with file and line."""
     found = load(paths)
     _list(found)
-    typer.echo(f"{len(found)} policies are right; as a set their fingerprint is {files.fingerprint(found)}")
+    count = "1 policy is" if len(found) == 1 else f"{len(found)} policies are"
+    typer.echo(f"{count} right; as a set the fingerprint is {files.fingerprint(found)}")
 
 
 @policy.command()
@@ -78,9 +74,14 @@ def apply(
 
 
 @policy.command()
-def diff(paths: list[Path] = PATHS) -> None:
+def diff(
+    paths: list[Path] = PATHS,
+    against: list[Path] | None = typer.Option(
+        None, help="Compare with these files or directories instead; no server is needed then."
+    ),
+) -> None:
     """Show what would change against the set that was put in force last; exit code 1 if anything would."""
-    policy_files.diff(load(paths))
+    policy_files.diff(load(paths), load(against) if against else None)
 
 
 policy.command()(policy_files.schema)
@@ -126,6 +127,11 @@ def _row(one: PolicyDocument) -> list[str]:
         asks = " ".join(name for name in type(spec.to).model_fields if getattr(spec.to, name) is not None)
     elif isinstance(spec, AlertSpec):
         asks = spec.expr
+    elif isinstance(spec, AlertingSpec):
+        receivers = dict.fromkeys(route.receiver for route in spec.route if route.receiver)
+        return [one.name, one.kind, "*", f"tell {' '.join(receivers)}", spec.mode, one.fingerprint]
+    elif isinstance(spec, RolloutSpec):
+        asks = " ".join(objective.sli for objective in spec.objectives)
     else:
         asks = f"{spec.minReplicas}-{spec.maxReplicas} replicas"
     return [one.name, one.kind, spec.service, asks, spec.mode, one.fingerprint]

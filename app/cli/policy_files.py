@@ -12,13 +12,15 @@ from typing import Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from app.cli.errors import FINDINGS, Failure
 from app.cli.printing import remark
 from app.history import recorded
 from app.policy.facts import PolicyDocument
-from app.policy.files import fingerprint
+from app.policy.files import PolicyError, fingerprint, no_yaml
 from app.policy.kinds import KINDS
+from app.policy.mistakes import mistakes
 from app.policy.model_scale import AutoscalerPolicy
 from app.settings import settings
 
@@ -46,8 +48,12 @@ def import_(
     """Print Kubernetes' documents as policies of kind Scale, and on stderr what could not be taken along."""
     if not file.exists():
         raise Failure(f"{file} does not exist; name a file of HorizontalPodAutoscalers")
-    yaml = YAML(typ="safe", pure=True)
-    made = [_imported(one) for one in yaml.load_all(file.read_text(encoding="utf-8")) if one]
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        documents = list(YAML(typ="safe", pure=True).load_all(text))
+    except YAMLError as error:
+        raise PolicyError([no_yaml(str(file), error)]) from error
+    made = [_imported(one) for one in documents if one]
     found = [one for one in made if one is not None]
     if not found:
         raise Failure(f"{file} has no HorizontalPodAutoscaler of autoscaling/v2")
@@ -57,13 +63,13 @@ def import_(
 def _imported(document: Any) -> dict[str, Any] | None:
     name = (document.get("metadata") or {}).get("name", "?") if isinstance(document, dict) else "?"
     if not isinstance(document, dict) or document.get("kind") != "HorizontalPodAutoscaler":
-        remark(f"left out: {document.get('kind') if isinstance(document, dict) else document!r} {name}")
+        remark(f"left out: {document.get('kind') if isinstance(document, dict) else repr(document)} {name}")
         return None
     try:
         policy = AutoscalerPolicy.model_validate(document)
     except ValidationError as error:
-        for one in error.errors(include_url=False):
-            remark(f"left out: {name}: {'.'.join(map(str, one['loc']))}: {one['msg']}")
+        for path, message in mistakes(error, AutoscalerPolicy):
+            remark(f"left out: {name}: {'.'.join(map(str, path))}: {message}")
         return None
     if policy.metadata.namespace:
         remark(f"{name}: the namespace {policy.metadata.namespace} is not taken along; a service is known by its name")
@@ -95,17 +101,21 @@ def _differing(old: Any, new: Any, path: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for place, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _differing(before, after, f"{path}[{place}]")
     elif old != new:
         yield f"{path} {json.dumps(old)} → {json.dumps(new)}"
 
 
-def diff(mine: list[PolicyDocument]) -> None:
-    """Print what would change, and end with exit code 1 if anything would."""
-    sets = recorded.policy_sets(settings())
-    theirs = sets[-1].policies if sets else []
-    found = list(changes(mine, list(theirs)))
+def diff(mine: list[PolicyDocument], theirs: list[PolicyDocument] | None = None) -> None:
+    """Print what would change against those in force, or `theirs`; end with exit code 1 if anything would."""
+    if theirs is None:
+        sets = recorded.policy_sets(settings())
+        theirs = list(sets[-1].policies) if sets else []
+    found = list(changes(mine, theirs))
     for line in found:
         typer.echo(line)
     if found:
         raise typer.Exit(FINDINGS)
-    typer.echo(f"nothing would change: set {fingerprint(mine)} is in force")
+    typer.echo(f"nothing would change: it is set {fingerprint(mine)}")

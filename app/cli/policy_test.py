@@ -9,10 +9,13 @@ from xml.etree import ElementTree as ET
 import typer
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from app.cli.errors import FINDINGS, Failure
-from app.history.scenario import TestFile, run
+from app.cli.reading import files_in
+from app.history.case import TestFile
+from app.history.scenario import run
 from app.policy import files
 from app.policy.facts import PolicyDocument
 
@@ -21,16 +24,21 @@ Result = tuple[str, str, list[str]]
 
 
 def run_tests(
-    paths: list[Path] = typer.Argument(help="Files of timelines; docs/policies.md has their form."),
+    paths: list[Path] = typer.Argument(
+        help="Files of timelines, or directories of them; docs/policies.md has the form."
+    ),
     junit: Path | None = typer.Option(None, help="Write the results here too, as JUnit's XML."),
 ) -> None:
     """Run timelines against policies; exit code 1 if one of them is not decided as expected."""
-    results = [result for path in paths for result in _results(path)]
+    found = [file for path in paths for file in files_in(path)]
+    if not found:
+        raise Failure(f"there is no file of timelines in {', '.join(map(str, paths))}")
+    results = [result for file in found for result in _results(file)]
     failed = [result for result in results if result[2]]
     for file, name, wrong in results:
         typer.echo(f"{'FAILED' if wrong else 'ok':<7} {file}: {name}")
-        for sentence in wrong:
-            typer.echo(f"        {sentence}")
+        for line in "\n".join(wrong).splitlines():
+            typer.echo(f"        {line}")
     typer.echo(f"{len(results) - len(failed)} of {len(results)} as expected")
     if junit is not None:
         junit.write_bytes(_junit(results))
@@ -51,14 +59,18 @@ def _results(path: Path) -> list[Result]:
 
 
 def _read(path: Path) -> TestFile:
+    """A file of timelines; raises Failure, or PolicyError with every mistake and its line."""
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        plain = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return TestFile.model_validate(plain)
-    except (OSError, YAMLError) as error:
-        raise Failure(f"{path} cannot be read: {error}") from error
+        document = YAML(typ="rt").load(text)
+    except YAMLError as error:
+        raise files.PolicyError([files.no_yaml(str(path), error)]) from error
+    if not isinstance(document, CommentedMap):
+        raise Failure(f"{path} is no file of timelines; it has `policies` and `tests`, as docs/policies.md shows")
+    try:
+        return TestFile.model_validate(YAML(typ="safe", pure=True).load(text))
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-        raise Failure(f"{path} is no file of timelines: {told}") from error
+        raise files.PolicyError(files.wrong(str(path), document, error, TestFile)) from error
 
 
 def _policies(path: Path, file: TestFile) -> list[PolicyDocument]:
@@ -67,7 +79,7 @@ def _policies(path: Path, file: TestFile) -> list[PolicyDocument]:
         place = path.parent / name
         if not place.is_file():
             raise Failure(f"{path} names {name}, which is not beside it")
-        texts[str(place)] = place.read_text(encoding="utf-8")
+        texts[str(place)] = place.read_text(encoding="utf-8", errors="replace")
     return files.load(texts)
 
 
@@ -77,5 +89,5 @@ def _junit(results: list[Result]) -> bytes:
     for file, name, wrong in results:
         case = ET.SubElement(suite, "testcase", classname=file, name=name)
         if wrong:
-            ET.SubElement(case, "failure", message=wrong[0]).text = "\n".join(wrong)
+            ET.SubElement(case, "failure", message=wrong[0].partition("\n")[0]).text = "\n".join(wrong)
     return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

@@ -37,7 +37,7 @@ def _rows(found: dict[str, Any]) -> dict[str, object]:
         "service": found["service"],
         "as of (UTC)": f"{moment(found['now_ms'])}, journal record {found['partition']}/{found['next_offset'] - 1}",
         "policies": ", ".join(found["policies"]) or "none",
-        "paused": _pause(found["paused"]),
+        "paused": "; ".join(map(_pause, found["paused"])) or "no",
         "replicas": "not observed" if memory["observed"] is None else _observed(memory["observed"]),
         "pending": "nothing" if memory["pending"] is None else _pending(memory["pending"]),
     }
@@ -48,11 +48,10 @@ def _rows(found: dict[str, Any]) -> dict[str, object]:
     return rows
 
 
-def _pause(pause: dict[str, Any] | None) -> str:
-    if pause is None:
-        return "no"
+def _pause(pause: dict[str, Any]) -> str:
     until = f" until {moment(pause['until_ms'])}" if pause["until_ms"] else ""
-    return f"by {pause['author']}{until}: {pause['reason']}"
+    way = "" if pause["direction"] == "both" else f"{pause['direction']} only, "
+    return f"{way}by {pause['author']}{until}: {pause['reason']}"
 
 
 def _observed(seen: dict[str, Any]) -> str:

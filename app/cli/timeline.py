@@ -34,7 +34,7 @@ class Form(StrEnum):
 
 STYLES = {
     "deploy": "magenta", "change": "yellow", "policies": "yellow", "command": "yellow", "action": "green",
-    "outcome": "cyan", "refusal": "dim", "alert": "red", "metric": "dim", "replicas": "blue",
+    "outcome": "cyan", "refusal": "dim", "alert": "red", "verdict": "red", "metric": "dim", "replicas": "blue",
 }  # fmt: skip
 
 

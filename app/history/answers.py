@@ -4,10 +4,13 @@
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from app.history import rollouts
+from app.history.measured import calm, change
 from app.policy.decision import Decision, Reason
 from app.policy.facts import PolicyDocument
 from app.policy.files import compiled
@@ -41,20 +44,32 @@ def _border(spec: ScaleSpec | None) -> float:
 
 def _calm(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     """The values at which a scaling would not have been wanted."""
-    border = _border(spec)
-    return [
-        f"with {one['name']} between {one['target'] * (1 - border):.6g} and {one['target'] * (1 + border):.6g} "
-        f"(it was {one['value']:.6g}) it would have asked for no change"
-        for one in metrics_of(decision)
-    ]
+    return [calm(one, _border(spec), _current(decision)) for one in metrics_of(decision)]
 
 
 def _outside(decision: Decision, spec: ScaleSpec | None) -> list[str]:
-    border = _border(spec)
+    return [change(one, _border(spec), _current(decision)) for one in metrics_of(decision)]
+
+
+def _current(decision: Decision) -> int:
+    return int(str(decision.evidence.get("current", 0)))
+
+
+def _partitions(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    most = f" (it is {spec.maxReplicas})" if spec else ""
     return [
-        f"{one['name']} above {one['target'] * (1 + border):.6g} would ask for more replicas, "
-        f"below {one['target'] * (1 - border):.6g} for fewer"
+        f"{one['name']} needs {one['needed']} workers; `partitions` (they are {one['partitions']}) or "
+        f"maxReplicas{most} would have to be higher, or the deadline longer"
         for one in metrics_of(decision)
+        if "partitions" in one
+    ]
+
+
+def _inactive(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [
+        f"{one['name']} above {one['activation']:.6g} (it was {one['active_by']:.6g}) would have it run"
+        for one in metrics_of(decision)
+        if "activation" in one
     ]
 
 
@@ -72,8 +87,13 @@ def _stabilized(decision: Decision, spec: ScaleSpec | None) -> list[str]:
 
 def _limit(field: str, side: str) -> Answer:
     def answer(decision: Decision, spec: ScaleSpec | None) -> list[str]:
-        limit = f" (it is {getattr(spec, field)})" if spec else ""
+        schedule: Any = decision.evidence.get("schedule")
         wish = decision.evidence.get("stabilized", decision.evidence.get("limited"))
+        if schedule:
+            names = ", ".join(one["name"] for one in schedule["windows"])
+            limit = f" (it is {schedule[field]} by schedule {names})"
+        else:
+            limit = f" (it is {getattr(spec, field)})" if spec else ""
         return [f"{field} would have to be {side}{limit}; {wish} replicas are asked for"]
 
     return answer
@@ -94,6 +114,36 @@ def _deploy(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     deploy: Any = decision.evidence.get("deploy") or {}
     longest = f", or {spec.deployHold_s:g} s (`deployHold`) have to pass" if spec else ""
     return [f"the deploy of {deploy.get('version') or 'a version'} has to be finished, failed or rolled back{longest}"]
+
+
+def _crashing(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    found: Any = decision.evidence.get("crashing") or {}
+    names = ", ".join(found.get("failing", ())) or "what fails"
+    ready = f"an instance of version {found.get('version')} has to be ready (failing: {names})"
+    return [f"{ready}; or, as below, the deploy has to end", *_deploy(decision, spec)]
+
+
+def _warming(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    doubt: Any = decision.evidence.get("doubt") or {}
+    names = ", ".join(doubt.get("warming", ())) or "the new instances"
+    age = f" {spec.warmup_s:g} s" if spec else ""
+    measured = decision.evidence.get("measured")
+    return [f"{names} would have to be older than `warmup`{age}; with their load {measured} replicas are asked for"]
+
+
+def _flapping(decision: Decision, spec: ScaleSpec | None) -> list[str]:
+    found: Any = decision.evidence.get("flapping") or {}
+    limit = (
+        f"fewer than {spec.flapping.changes} within {spec.flapping.within_s:g} s" if spec and spec.flapping else "fewer"
+    )
+    turns, until = len(found.get("turns_ms", ())), _moment(found.get("until_ms"))
+    return [
+        f"the direction turned {turns} times, and it would have to be {limit}; without another turn it is at {until}"
+    ]
+
+
+def _moment(at_ms: Any) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if at_ms else "some time"
 
 
 def _fallback(decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -126,7 +176,11 @@ def _paused(decision: Decision, _: ScaleSpec | None) -> list[str]:
 
 
 def _told(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"it goes with decision {decision.evidence.get('decision')}; without that nobody would be told"]
+    evidence = decision.evidence
+    if "why" not in evidence:
+        return [f"it goes with decision {evidence.get('decision')}; without that nobody would be told"]
+    way = f"route {evidence['route']}" if "route" in evidence else "`then.notify` of the alert"
+    return [f"{way} has {evidence.get('receiver')} told; a silence, an inhibition or a mute would have kept it back"]
 
 
 def _by_people(decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -141,6 +195,34 @@ def _alert(decision: Decision, _: ScaleSpec | None) -> list[str]:
     values: Any = decision.evidence.get("values") or {}
     told = ", ".join(f"{call} = {value}" for call, value in values.items()) or "nothing was asked"
     return [f"`{decision.evidence.get('expr')}` with other values than {told}"]
+
+
+def _acts(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [f"without `then.{decision.evidence.get('deed')}` in policy {decision.policy} it would only be told"]
+
+
+def _inhibited(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [f"alert {decision.evidence.get('inhibited_by')} has to be over (`inhibit_rules`); it is told of then"]
+
+
+def _muted(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    by, only = decision.evidence.get("muted_by"), decision.evidence.get("active_only_in")
+    when = f"outside of {by} (`mute_time_intervals`)" if by else f"within one of {only} (`active_time_intervals`)"
+    return [f"it is told {when}, if there is something to tell then"]
+
+
+def _silenced(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [f"`headrace unsilence {decision.service}`, with `--alert` as it was silenced, or the silence's end"]
+
+
+def _scaled_already(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    return [f"without action {decision.evidence.get('pending')} of the same moment it would have been done"]
+
+
+def _no_environment(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    known: Any = decision.evidence.get("environments") or []
+    names = ", ".join(one or "one without a name" for one in known) or "none"
+    return [f"`then.rollBack.environment` has to name one where the service was deployed; there are {names}"]
 
 
 def _event(_decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -180,11 +262,16 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.STABILIZED: _stabilized,
     Reason.AT_MAXIMUM: _limit("maxReplicas", "higher"),
     Reason.AT_MINIMUM: _limit("minReplicas", "lower"),
+    Reason.AT_PARTITIONS: _partitions,
+    Reason.INACTIVE: _inactive,
     Reason.SCALE_PENDING: _pending,
     Reason.RATE_LIMITED: _rate,
     Reason.LEFT_AT_ZERO: _zero,
     Reason.COOLING_DOWN: _cooling,
     Reason.HELD_BY_DEPLOY: _deploy,
+    Reason.CRASHING: _crashing,
+    Reason.WARMING_UP: _warming,
+    Reason.FLAPPING: _flapping,
     Reason.FALLBACK: _fallback,
     Reason.BACKING_OFF: _pending,
     Reason.OUTVOTED: _outvoted,
@@ -196,6 +283,12 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.ALERT_RESOLVED: _alert,
     Reason.ALERT_UNKNOWN: _alert,
     Reason.ALERT_INACTIVE: _alert,
+    Reason.ALERT_ACTS: _acts,
+    Reason.INHIBITED: _inhibited,
+    Reason.MUTED: _muted,
+    Reason.SILENCED: _silenced,
+    Reason.SCALED_ALREADY: _scaled_already,
+    Reason.NO_ENVIRONMENT: _no_environment,
     Reason.EVENT_SEEN: _event,
     Reason.ROUTED: _routed,
     Reason.EVENT_REPEATED: _repeated,
@@ -204,5 +297,6 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.NO_COUNT: _no_count,
     Reason.POLICIES_CHANGED: _by_people,
     Reason.SERIES_LIMIT: _series,
+    **rollouts.ANSWERS,
 }
 """What would have had to be different, for every reason there is."""

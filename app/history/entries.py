@@ -10,9 +10,11 @@ import msgspec
 
 from app.history.answers import metrics_of
 from app.history.explain import moment, what
+from app.history.rollouts import VERDICTS
 from app.policy import facts
 from app.policy.decision import SENTENCES, Decision, Reason, place_of
 from app.policy.route import TYPES
+from app.policy.words import aim
 from tasks.contract import Event, Outcome
 
 SHORT: Final = 80
@@ -29,8 +31,8 @@ _BY_TYPE: Final = {name: _PHASES[phase] for phase, name in TYPES.items()}
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One thing that happened. `cause` is the id of another entry, or a place on the journal (partition/offset).
 
-    `kind`: deploy, change, policies, command, replicas, metric, action, refusal, alert or outcome. `arrived_ms`
-    is there where it came late.
+    `kind`: deploy, change, policies, command, replicas, metric, action, refusal, alert, verdict or outcome.
+    `arrived_ms` is there where it came late.
     """
 
     at_ms: int
@@ -128,7 +130,8 @@ def of_policies(fact: facts.PolicySet) -> Entry:
 
 def of_command(fact: facts.Command) -> Entry:
     """A person's word."""
-    text = f"{fact.author} asked to {fact.verb.value} {fact.service}: {fact.reason}"
+    way = "" if fact.direction is facts.Direction.BOTH else f" scaling {fact.direction.value} of"
+    text = f"{fact.author} asked to {fact.verb.value}{way} {fact.service}: {fact.reason}"
     return Entry(at_ms=fact.at_ms, kind="command", text=text)
 
 
@@ -136,12 +139,10 @@ def of_decision(decision: Decision) -> Entry:
     """An action or a refusal, caused by another decision, an event, or the fact that tipped it."""
     evidence, sentence = decision.evidence, SENTENCES[decision.reason]
     if decision.action is None:
-        kind = "alert" if decision.reason.value.startswith("ALERT_") else "refusal"
+        kind = _kind(decision.reason)
         text = f"{decision.reason.value}: {sentence}"
     else:
-        measured = ", ".join(
-            f"{one['name']} {one['value']:.4g}, target {one['target']:g}" for one in metrics_of(decision)
-        )
+        measured = ", ".join(f"{one['name']} {one['value']:.4g}, {aim(one)}" for one in metrics_of(decision))
         shadow = " (on trial: not done)" if decision.shadow else ""
         kind, text = (
             "action",
@@ -166,6 +167,13 @@ def of_outcome(outcome: Outcome) -> Entry:
         text=f"{outcome.action.value} {outcome.status.value}{detail}{again}{redriven}",
         detail={"status": outcome.status.value, "worker": outcome.worker, "attempts": outcome.attempts},
     )  # fmt: skip
+
+
+def _kind(reason: Reason) -> str:
+    """What a decision without an action is."""
+    if VERDICTS.fullmatch(reason.value):
+        return "verdict"
+    return "alert" if reason.value.startswith("ALERT_") else "refusal"
 
 
 def _cause(decision: Decision) -> str:

@@ -14,12 +14,11 @@ from app.policy.state import State
 
 
 def service_in(state: State, service: str) -> dict[str, Any]:
-    """Everything that bears on a service: its memory, its policies, its pause, and as of when.
+    """Everything that bears on a service: its memory, its policies, its pauses, and as of when.
 
     A service that nothing was heard of has an empty memory.
     """
     memory = state.services.get(service)
-    pause = paused(state, service)
     return {
         "service": service,
         "partition": state.partition,
@@ -27,7 +26,7 @@ def service_in(state: State, service: str) -> dict[str, Any]:
         "next_offset": state.next_offset,
         "fingerprint": state.fingerprint,
         "policies": [policy.metadata.name for policy in meant_for(state, service).scales],
-        "paused": None if pause is None else named(pause),
+        "paused": [named(pause) for pause in paused(state, service)],
         "memory": None if memory is None else named(memory),
     }
 

@@ -17,14 +17,14 @@ from app.policy.files import fingerprint
 from app.policy.fold import fold_outcome, fold_policies
 from app.policy.state import State, empty
 from app.policy.step import step
-from tasks.contract import Kind, Outcome, Scale, Status
+from tasks.contract import Kind, Outcome, RollBack, Scale, Status
 
 
 def replay(records: Iterable[Record], states: dict[int, State], *, instant: bool = False) -> Iterator[Decision]:
     """What the engine decides about these records; each partition in its order.
 
     `states` are where the partitions start, by partition; one without starts at its beginning.
-    They are taken over and advanced. `instant`: each scaling that is decided is done at once, whatever
+    They are taken over and advanced. `instant`: each scaling and rollback that is decided is done at once, whatever
     the records say became of it. Raises HistoryError where records are missing.
     """
     for record in ordered(records, states):
@@ -36,7 +36,7 @@ def replay(records: Iterable[Record], states: dict[int, State], *, instant: bool
 
 
 def _done(state: State, decided: Iterable[Decision]) -> None:
-    """Have each scaling done, and known, at the moment it was decided."""
+    """Have each scaling and each rollback done, and known, at the moment it was decided."""
     for one in decided:
         if isinstance(one.action, Scale) and not one.shadow:
             scale = one.action
@@ -45,6 +45,15 @@ def _done(state: State, decided: Iterable[Decision]) -> None:
                 Outcome(
                     id=scale.id, action=Kind.SCALE, service=scale.service, status=Status.DONE,
                     set=scale.to_replicas, generation=scale.generation, ended_at_ms=state.now_ms,
+                ),
+            )  # fmt: skip
+        elif isinstance(one.action, RollBack) and not one.shadow:
+            back = one.action
+            fold_outcome(
+                state,
+                Outcome(
+                    id=back.id, action=Kind.ROLL_BACK, service=back.service, status=Status.DONE,
+                    generation=back.generation, ended_at_ms=state.now_ms,
                 ),
             )  # fmt: skip
 

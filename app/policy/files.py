@@ -10,14 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from app.policy.facts import PolicyDocument
 from app.policy.kinds import KINDS, Policy
+from app.policy.mistakes import mistakes
 from app.policy.model_scale import AutoscalerPolicy
+from app.policy.together import discords
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def load(texts: Mapping[str, str]) -> list[PolicyDocument]:
     """
     problems: list[Problem] = []
     found: dict[str, tuple[PolicyDocument, str, int]] = {}
+    written: dict[str, CommentedMap] = {}
     for file, text in texts.items():
         for document in _documents(file, text, problems):
             checked = _checked(file, document, problems)
@@ -57,7 +60,9 @@ def load(texts: Mapping[str, str]) -> list[PolicyDocument]:
             if checked.name in found:
                 _, other, at = found[checked.name]
                 problems.append(Problem(file, line, "metadata.name", f"{checked.name!r} is taken by {other}:{at}"))
-            found[checked.name] = (checked, file, line)
+            found[checked.name], written[checked.name] = (checked, file, line), document
+    for name, path, message in discords([one for one, _, _ in found.values()]):
+        problems.append(Problem(found[name][1], _line(written[name], path), ".".join(path), message))
     if problems:
         raise PolicyError(sorted(problems, key=lambda one: (one.file, one.line)))
     return [found[name][0] for name in sorted(found)]
@@ -94,15 +99,31 @@ def _model(plain: Mapping[str, Any]) -> type[Policy] | type[AutoscalerPolicy]:
 def _documents(file: str, text: str, problems: list[Problem]) -> Iterable[CommentedMap]:
     try:
         documents = list(YAML(typ="rt").load_all(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.append(Problem(file, mark.line + 1 if mark else 1, "", f"is no YAML: {error.problem}"))
+    except YAMLError as error:
+        problems.append(no_yaml(file, error))
         return
     for document in documents:
         if isinstance(document, CommentedMap):
             yield document
         elif document is not None:
-            problems.append(Problem(file, 1, "", "a document must be a mapping with apiVersion, kind, metadata, spec"))
+            line = getattr(getattr(document, "lc", None), "line", 0) + 1
+            problems.append(
+                Problem(file, line, "", "a document must be a mapping with apiVersion, kind, metadata, spec")
+            )
+
+
+def no_yaml(file: str, error: YAMLError) -> Problem:
+    """What is wrong with a text that is no YAML, and where."""
+    if not isinstance(error, MarkedYAMLError):
+        return Problem(file, 1, "", "is no YAML: it has characters that no text has")
+    mark = error.problem_mark or error.context_mark
+    return Problem(file, mark.line + 1 if mark else 1, "", f"is no YAML: {error.problem}")
+
+
+def wrong(file: str, document: CommentedMap, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """The mistakes in a document, each with its line."""
+    found = mistakes(error, model)
+    return [Problem(file, _line(document, path), ".".join(map(str, path)), message) for path, message in found]
 
 
 def _checked(file: str, document: CommentedMap, problems: list[Problem]) -> PolicyDocument | None:
@@ -114,10 +135,7 @@ def _checked(file: str, document: CommentedMap, problems: list[Problem]) -> Poli
     try:
         return document_of(plain)
     except ValidationError as error:
-        for mistake in error.errors(include_url=False):
-            path = tuple(part for part in mistake["loc"] if not str(part).startswith("function-"))
-            message = mistake["msg"].removeprefix("Value error, ")
-            problems.append(Problem(file, _line(document, path), ".".join(map(str, path)), message))
+        problems += wrong(file, document, error, _model(plain))
         return None
 
 

@@ -80,7 +80,7 @@ def test_wrong_usage_ends_with_2_and_no_traceback(run, arguments):
 def test_an_expected_failure_is_one_sentence_and_exit_code_1(run):
     result = run("policy", "validate", "/nowhere/x.yaml")
     assert result.exit_code == 1
-    assert result.stderr == "headrace: /nowhere/x.yaml does not exist; name a policy file or a directory of them.\n"
+    assert result.stderr == "headrace: /nowhere/x.yaml does not exist; name a file or a directory of them.\n"
     assert result.stdout == ""
 
 
@@ -104,7 +104,7 @@ def test_right_policies_are_listed_with_their_fingerprint(run, tmp_path):
     (tmp_path / "notes.txt").write_text("no policy")
     result = run("policy", "validate", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "1 policies are right" in result.output
+    assert "1 policy is right" in result.output
 
 
 def test_all_mistakes_are_told_at_once_with_file_and_line(run, tmp_path):
@@ -208,3 +208,25 @@ def test_a_journal_file_is_shown_in_words_and_as_it_is(run, exported):
     as_json = run("journal", "cat", "--journal", file, "-o", "json").stdout
     assert as_json.encode() == Path(file).read_bytes()
     assert run("journal", "cat", "--journal", file, "--kind", "x").exit_code == 2
+
+
+def test_what_a_replay_printed_can_be_explained_without_a_server(run, exported, tmp_path):
+    _, file = exported
+    (tmp_path / "web.yaml").write_text(policy(service="*", target=50))
+    replayed = run("replay", "--journal", file, "--policies", str(tmp_path / "web.yaml"), "-o", "jsonl")
+    (tmp_path / "d.jsonl").write_text(replayed.stdout)
+    first = json.loads(replayed.stdout.splitlines()[0])["id"]
+    told = run("explain", first, "--decisions", str(tmp_path / "d.jsonl"), "--policies", str(tmp_path / "web.yaml"))
+    assert told.exit_code == 0, told.output
+    assert "averageUtilization: 50" in told.stdout
+    assert "has no decision j-0-1-0" in run("explain", "j-0-1-0", "--decisions", str(tmp_path / "d.jsonl")).stderr
+    assert run("explain", first, "--policies", str(tmp_path / "web.yaml")).exit_code == 2
+
+
+def test_a_journal_comes_from_standard_input_too(exported):
+    journal, file = exported
+    lines = Path(file).read_bytes()
+    result = CliRunner().invoke(root, ["replay", "--journal", "-", "-o", "jsonl"], input=lines)
+    assert result.stdout.encode() == journal.bytes() + b"\n"
+    empty = CliRunner().invoke(root, ["replay", "--journal", "-"], input=b"")
+    assert "stdin is empty" in empty.stderr

@@ -56,8 +56,11 @@ def test_a_document_of_kubernetes_becomes_a_policy_that_says_the_same(tmp_path):
     (mine,) = load({"mine.yaml": done.stdout})
     (theirs,) = load({"theirs.yaml": KUBERNETES.split("---\n")[1]})
     assert compiled(mine).spec == compiled(theirs).spec
-    assert (compiled(mine).spec.every_s, compiled(mine).spec.metrics[1].labels) == (15.0, {"topic": "a"})
-    assert "left out: 'Deployment' web" in done.stderr
+    assert (compiled(mine).spec.every_s, compiled(mine).spec.metrics[1].reading.selector.matchLabels) == (
+        15.0,
+        {"topic": "a"},
+    )
+    assert "left out: Deployment web" in done.stderr
     assert "the namespace shop is not taken along" in done.stderr
     assert "left out: broken" in done.stderr
 
@@ -70,7 +73,7 @@ def test_a_file_without_one_is_said(tmp_path):
 def test_the_schema_knows_every_kind_and_what_each_needs():
     found = json.loads(text_of_schema())
     assert {one["$ref"].rpartition("/")[2] for one in found["anyOf"]} == {
-        "ScalePolicy", "RoutePolicy", "AlertPolicy", "AutoscalerPolicy",
+        "ScalePolicy", "RoutePolicy", "AlertPolicy", "AlertingPolicy", "RolloutPolicy", "AutoscalerPolicy",
     }  # fmt: skip
     assert "maxReplicas" in found["$defs"]["ScaleSpec"]["required"]
     assert headrace("policy", "schema").stdout == text_of_schema()
@@ -97,3 +100,20 @@ def test_the_journals_schema_describes_a_fact():
 def test_an_example_is_read_by_any_yaml_reader(kind):
     text = policy() if kind == "Scale" else route()
     assert YAML(typ="safe", pure=True).load(text)["kind"] == kind
+
+
+def test_a_difference_between_files_needs_no_server(tmp_path):
+    (tmp_path / "old.yaml").write_text(policy())
+    (tmp_path / "new.yaml").write_text(policy(target=80, most=20))
+    told = headrace("policy", "diff", str(tmp_path / "new.yaml"), "--against", str(tmp_path / "old.yaml"), code=1)
+    assert told.stdout == (
+        "~ web: spec.maxReplicas 10 → 20, spec.metrics[0].resource.target.averageUtilization 60 → 80\n"
+    )
+    same = headrace("policy", "diff", str(tmp_path / "old.yaml"), "--against", str(tmp_path / "old.yaml"))
+    assert same.stdout.startswith("nothing would change: it is set ")
+
+
+@pytest.mark.parametrize("text", ["a: [\n", "\x00"])
+def test_a_file_of_kubernetes_that_is_no_yaml_is_told(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    assert "is no YAML" in headrace("policy", "import", str(tmp_path / "x.yaml"), code=1).stderr

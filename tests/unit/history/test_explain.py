@@ -1,6 +1,8 @@
 import pytest
+from msgspec.structs import replace
 
 from app.history.answers import _ANSWERS
+from app.history.entries import of_decision
 from app.history.explain import explain, what
 from app.history.remembered import named, service_in
 from app.policy.decision import Decision, Reason
@@ -8,6 +10,7 @@ from app.policy.files import load
 from tasks.contract import CallWebhook, RollBack
 from tests.unit.history.recorded import history
 from tests.unit.policy.builders import Journal, policy
+from tests.unit.policy.rollouts import World
 from tests.unit.policy.test_route import route
 
 SAME = {"id": "j-0-1-0", "service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
@@ -72,13 +75,15 @@ def test_what_is_remembered_gets_its_names_back():
     assert found["policies"] == ["web"]
     assert {series["name"] for series in found["memory"]["series"].values()} == {"cpu"}
     assert found["memory"]["observed"]["replicas"] == 5
-    assert found["paused"] is None
+    assert found["paused"] == []
 
 
 def test_a_pause_is_remembered_with_who_and_why():
     journal = history()
     journal.command("pause")
-    assert service_in(journal.state, "web")["paused"] == {"author": "ann", "reason": "lunch", "until_ms": 0}
+    assert service_in(journal.state, "web")["paused"] == [
+        {"author": "ann", "reason": "lunch", "until_ms": 0, "direction": "both"}
+    ]
 
 
 def test_nothing_is_remembered_of_a_stranger():
@@ -125,3 +130,29 @@ def test_every_action_of_a_deploy_is_told_in_words():
 )
 def test_an_action_is_told_in_a_few_words(action, words):
     assert what(action) == words
+
+
+def test_a_verdict_is_told_with_what_was_compared_its_score_and_what_would_have_passed():
+    world = World()
+    decided = world.release_of("2", errors=20, seconds=60)
+    verdict = next(one for one in decided if one.reason is Reason.ROLLOUT_FAILED)
+    found = explain(verdict, world.journal.state.policies)
+    assert found.what == "roll back 2 → 1 in prod"
+    assert found.objectives == ["errors is 20, before 10: fail (to pass <=+10%, a key objective), 0 of 1"]
+    assert found.evidence["score"] == (
+        "0 of 100 (90 passes, 75 is a warning): fail, failed 2 times in a row, so the window was not waited for"
+    )
+    assert found.evidence["deploy"] == "2 in prod, would go back to 1"
+    assert found.evidence["baseline from"].endswith("(started)")
+    assert found.differently == [
+        "errors would have to be <=+10% to pass", "a score from 90 on passes, one below 75 fails"
+    ]  # fmt: skip
+
+
+def test_a_verdict_is_no_refusal_in_an_account_and_a_rollback_that_is_not_done_is_one():
+    world = World(running="")
+    world.run(60)
+    decided = world.release_of("2", errors=20, seconds=60)
+    decided = [replace(one, action=None) for one in decided if one.event is None]
+    kinds = {one.reason.value: of_decision(one).kind for one in decided}
+    assert kinds == {"ROLLOUT_WATCHED": "verdict", "ROLLOUT_FAILED": "verdict", "NO_PREVIOUS_VERSION": "refusal"}

@@ -4,11 +4,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from app.cli import root
-from app.history.scenario import Case, run, series_of, values_of
+from app.history.case import Case
+from app.history.difference import contains
+from app.history.notation import series_of, values_of
+from app.history.scenario import run
 from app.policy.files import load
 from tests.unit.policy.builders import policy
 
@@ -28,7 +30,7 @@ def test_the_examples_decide_as_they_say(file):
 
 def test_every_example_of_a_policy_is_tested_by_one_of_them_or_by_the_demos_own_tests():
     named = "".join(file.read_text() for file in EXAMPLES)
-    demo = {"web.yaml", "api.yaml", "worker.yaml", "deploys.yaml"}
+    demo = {"web.yaml", "api.yaml", "worker.yaml"}
     policies = {file.name for file in (EXAMPLES[0].parents[1] / "policies").glob("*.yaml")}
     assert {name for name in policies - demo if f"../policies/{name}" not in named} == set()
 
@@ -81,12 +83,114 @@ def test_what_is_as_expected_says_nothing():
     assert run(right, load({"a": policy()})) == []
 
 
+def wrong(*expect, **more):
+    return run(case(*expect, **more), load({"a": policy()}))
+
+
 def test_a_difference_says_when_what_was_expected_and_what_was_decided():
-    wrong = case({"at": "5s", "includes": [{"reason": "HELD"}]}, {"at": "8s", "replicas": 9, "decisions": []})
-    found = run(wrong, load({"a": policy()}))
-    assert found[0] == "at 5s: expected reason=HELD among what was decided: nothing"
-    assert found[1].startswith("at 8s: 9 replicas were expected, there are 3 (decided: ABOVE_TARGET to 3 by web")
-    assert found[2].startswith("at 8s: expected nothing; decided ABOVE_TARGET to 3 by web")
+    found = wrong({"at": "5s", "includes": [{"reason": "HELD"}]}, {"at": "8s", "replicas": 9, "decisions": []})
+    assert found[0] == "at 5s: expected, and not decided (- expected, + decided)\n  - reason=HELD"
+    assert found[1] == "at 8s: 9 replicas were expected, there are 3"
+    assert found[2].splitlines()[:2] == [
+        "at 8s: other decisions than expected (- expected, + decided)",
+        "  + 6s ABOVE_TARGET from 2 to 3 by web",
+    ]
+
+
+def test_two_lists_of_decisions_are_put_side_by_side():
+    expect = {
+        "at": "25s",
+        "decisions": [
+            {"reason": "COUNTING"}, {"reason": "ABOVE_TARGET", "to": 3},
+            {"reason": "WITHIN_TOLERANCE", "refused": False},
+            {"reason": "AT_MAXIMUM"},
+        ],
+    }  # fmt: skip
+    (found,) = wrong(expect)
+    assert [line.strip() for line in found.splitlines()[1:]] == [
+        "- reason=COUNTING",
+        "= 6s ABOVE_TARGET from 2 to 3 by web",
+        "- reason=WITHIN_TOLERANCE refused=false  (refused is true and not false)",
+        "- reason=AT_MAXIMUM",
+        "+ 7s WITHIN_TOLERANCE by web",
+    ]
+
+
+def test_the_nearest_of_what_was_decided_says_what_differs():
+    (found,) = wrong({"at": "6s", "includes": [{"reason": "ABOVE_TARGET", "to": 4, "evidence": {"wanted": 4}}]})
+    assert "+ 6s ABOVE_TARGET from 2 to 3 by web  (to is 3 and not 4, evidence.wanted is 3 and not 4)" in found
+
+
+def test_evidence_has_at_least_what_is_expected_of_it():
+    for right in (
+        {"wanted": 3},
+        {"metrics": [{"name": "cpu", "value": 90}]},
+        {"conditions": {"ScalingActive": "ValidMetricFound"}},
+    ):
+        assert wrong({"at": "6s", "decisions": [{"evidence": right}]}) == []
+    for other in (
+        {"wanted": 4},
+        {"metrics": []},
+        {"metrics": [{"name": "rps"}]},
+        {"never": 1},
+        {"metrics": {"name": "cpu"}},
+    ):
+        assert wrong({"at": "6s", "decisions": [{"evidence": other}]}) != []
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "fits"),
+    [
+        (1, 1.0, True), (1 / 3, 0.33333333333, True), (0.3, 0.31, False), (True, 1, False), (1, True, False),
+        (None, None, True), ("1", 1, False), ([1, 2], [1], False), ((1, 2), [1, 2], True),
+        ({"a": 1, "b": 2}, {"b": 2}, True),
+        ({}, {"a": None}, True), (None, {}, False),
+    ],
+)  # fmt: skip
+def test_what_contains_what(found, wanted, fits):
+    assert contains(found, wanted) is fits
+
+
+def test_outcomes_say_what_became_of_a_scaling_where_nobody_acts():
+    expect = {
+        "at": "8s",
+        "replicas": 2,
+        "decisions": [{"reason": "ABOVE_TARGET", "to": 3}, {"reason": "SCALE_PENDING"}],
+    }
+    assert wrong(expect, actuator="none") == []
+    failed = {"at": "8.5s", "status": "failed"}
+    assert (
+        wrong(
+            expect,
+            {"at": "9s", "replicas": 2, "includes": [{"reason": "BACKING_OFF"}]},
+            actuator="none",
+            outcomes=[failed],
+        )
+        == []
+    )
+    done = {"at": "8.5s", "status": "done"}
+    assert wrong(expect, {"at": "9s", "replicas": 3}, actuator="none", outcomes=[done]) == []
+    assert wrong(expect, {"at": "9s", "replicas": 7}, actuator="none", outcomes=[done | {"set": 7}]) == []
+    with pytest.raises(ValueError, match="no action of kind scale was decided before 2s"):
+        wrong(expect, actuator="none", outcomes=[done | {"at": "2s"}])
+    with pytest.raises(ValueError, match="no action of kind roll_back"):
+        wrong(expect, actuator="none", outcomes=[done | {"of": "roll_back"}])
+
+
+def test_commands_take_part():
+    paused = {"reason": "PAUSED", "evidence": {"paused": {"author": "bob", "reason": "lunch"}}}
+    pause = {"at": "2s", "verb": "pause", "for": "10s", "author": "bob", "reason": "lunch"}
+    assert (
+        wrong({"at": "11s", "replicas": 2, "includes": [paused]}, {"at": "13s", "replicas": 3}, commands=[pause]) == []
+    )
+    other = pause | {"service": "api"}
+    assert wrong({"at": "11s", "replicas": 3}, commands=[other]) == []
+    assert wrong({"at": "11s", "replicas": 2}, commands=[pause | {"for": "0s", "service": "*"}]) == []
+
+
+def test_what_happens_after_the_last_value_and_before_the_check_takes_part():
+    late = {"at": "29.5s", "type": "config_changed", "what": "x"}
+    assert wrong({"at": "29.7s", "includes": [{"reason": "EVENT_SEEN"}]}, events=[late]) == []
 
 
 def test_events_take_part():
@@ -99,15 +203,46 @@ def test_events_take_part():
         run(case({"at": "1s"}, events=[{"at": "0s", "type": "exploded"}]), load({"a": policy()}))
 
 
-def test_a_file_that_is_wrong_is_said_with_the_place(tmp_path):
-    with pytest.raises(ValidationError):
-        Case.model_validate({"name": "x", "service": "web", "expect": []})
+def test_every_mistake_in_a_file_is_told_with_its_line(tmp_path):
     file = tmp_path / "t.yaml"
-    file.write_text("policies: [no.yaml]\ntests: [{name: x, service: web, expect: [{at: 5s}]}]\n")
-    assert "names no.yaml, which is not beside it" in headrace("policy", "test", str(file), code=1).stderr
-    file.write_text("policies: []\ntests: 3\n")
-    assert "is no file of timelines: policies" in headrace("policy", "test", str(file), code=1).stderr
-    assert "cannot be read" in headrace("policy", "test", str(tmp_path / "none.yaml"), code=1).stderr
+    file.write_text(
+        "policies: [no.yaml]\n"
+        "tests:\n"
+        "  - name: x\n"
+        "    service: web\n"
+        "    intervall: 5s\n"
+        "    expect:\n"
+        "      - {at: 5}\n"
+        "      - {at: 5s, includes: [{reason: NOPE}]}\n"
+    )
+    told = headrace("policy", "test", str(file), code=1).stderr.splitlines()
+    assert f"{file}:5: tests.0.intervall: is no field here; did you mean interval?" in told
+    assert f"headrace: {file}:7: tests.0.expect.0.at: 5 is no duration; write it like 30s, 5m or 1h30m" in told
+    assert any(line.startswith(f"{file}:8: tests.0.expect.1.includes.0.reason: is 'NOPE', and not ") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is no file of timelines; it has `policies` and `tests`"),
+        ("a: [\n", "t.yaml:2: is no YAML"),
+        ("a: \x00", "is no YAML"),
+        (
+            "policies: [no.yaml]\ntests: [{name: x, service: web, expect: [{at: 5s}]}]\n",
+            "names no.yaml, which is not beside it",
+        ),
+        ("policies: []\ntests: 3\n", "t.yaml:2: tests: is 3, and a list was expected"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_none_is_told(tmp_path, text, told):
+    (tmp_path / "t.yaml").write_text(text)
+    assert told in headrace("policy", "test", str(tmp_path / "t.yaml"), code=1).stderr
+
+
+def test_a_directory_stands_for_its_files(tmp_path):
+    assert "there is no file of timelines" in headrace("policy", "test", str(tmp_path), code=1).stderr
+    assert "does not exist" in headrace("policy", "test", str(tmp_path / "none"), code=1).stderr
+    assert f"{EXAMPLES[0].name}: " in headrace("policy", "test", str(EXAMPLES[0].parent)).stdout
 
 
 def test_junit_has_every_test_and_what_failed(tmp_path):
@@ -123,4 +258,6 @@ def test_junit_has_every_test_and_what_failed(tmp_path):
     assert "1 of 2 as expected" in done.stdout
     suite = ET.fromstring(out.read_bytes())
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
-    assert "3 replicas were expected" in suite.find("testcase[@name='wrong']/failure").text
+    failure = suite.find("testcase[@name='wrong']/failure")
+    assert failure.get("message") == failure.text == "at 30s: 3 replicas were expected, there are 2"
+    assert suite.find("testcase[@name='right']/failure") is None
