@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration chaos bench docs lock format clean
+.PHONY: help demo test check unit laws integration chaos bench docs lock format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ check: $(READY) ## format, lint, types, import contracts
 
 unit: $(READY) ## pure tests: no server, no network
 	$(BIN)/pytest tests/unit
+
+laws: $(READY) ## the property tests on timelines that no run has seen
+	$(BIN)/pytest tests/unit -k "laws or any_bytes" --hypothesis-profile=other --hypothesis-show-statistics
 
 integration: $(READY) ## tests on real servers, started by the fixtures
 	$(BIN)/pytest tests/integration

@@ -17,7 +17,7 @@ from app.gateway.events import Events
 from app.gateway.rows import TEXT, Rows, quarantine_row
 from app.gateway.services import Service, cut
 from app.policy.decision import SENTENCES, Decision, Reason
-from app.policy.facts import Change, Command, Deploy, Instances, PolicySet, Record, Samples, Verb
+from app.policy.facts import Change, Command, Deploy, Direction, Instances, PolicySet, Record, Samples, Verb
 from app.wire.quarantine import Quarantined
 from tasks.contract import Build, Kind, Outcome
 
@@ -206,9 +206,10 @@ class Board:
         if isinstance(word, Command):
             if word.verb not in {Verb.PAUSE, Verb.RESUME}:
                 return
-            words = f"by {word.author or 'somebody'}: {word.reason}" if word.verb is Verb.PAUSE else ""
+            way = "" if word.direction is Direction.BOTH else f"{word.direction.value} only, "
+            words = f"{way}by {word.author or 'somebody'}: {word.reason}" if word.verb is Verb.PAUSE else ""
             for name, service in self._services.items():
                 if word.service in {"*", name}:
-                    service.pause(cut(words, TEXT), word.until_ms, self._next())
+                    service.pause(word.direction, cut(words, TEXT), word.until_ms, self._next())
         elif not isinstance(word, PolicySet) and word.service != "*":
             self._service(word.service, at_ms)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from app.gateway.rows import TEXT, Row, Rows
 from app.gateway.services import cut
 from app.policy.decision import place_of
-from app.policy.facts import Change, Command, Deploy, PolicySet
+from app.policy.facts import Change, Command, Deploy, Direction, PolicySet
 from tasks.contract import Event
 
 REMEMBERED: Final = 2000
@@ -62,7 +62,8 @@ def _row(place: str, fact: Word) -> Row:
         case Change():
             cells = {"kind": "change", "phase": cut(fact.type or "changed"), "what": cut(fact.what, TEXT)}
         case Command():
-            cells = {"kind": "command", "phase": fact.verb.value, "what": cut(fact.reason, TEXT)}
+            way = "" if fact.direction is Direction.BOTH else f"{fact.direction.value} only: "
+            cells = {"kind": "command", "phase": fact.verb.value, "what": cut(f"{way}{fact.reason}", TEXT)}
         case PolicySet():
             names = ", ".join(one.name for one in fact.policies) or "none"
             words = f"{fact.message}: {names}" if fact.message else names

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.gateway.services import cut
 from app.history.explain import what
 from app.policy.decision import Decision
+from app.policy.words import aim
 from app.wire.quarantine import Quarantined
 from tasks.contract import Build, Outcome, Scale
 
@@ -98,13 +99,14 @@ def _numbers(evidence: dict[str, Any]) -> str:
     """The metrics beside their targets, and who stands against it."""
     metrics = evidence.get("metrics")
     words = [
-        f"{one['name']} {one['value']:.4g} (target {one['target']:.4g})"
+        f"{one['name']} {one['value']:.4g} ({aim(one)})"
         for one in (metrics if isinstance(metrics, list) else ())
-        if isinstance(one, dict) and {"name", "value", "target"} <= one.keys()
+        if isinstance(one, dict) and {"name", "value"} <= one.keys() and one.keys() & {"target", "type"}
     ]
     pause = evidence.get("paused")
     if isinstance(pause, dict):
-        words.append(f"paused by {pause.get('author') or 'somebody'}: {pause.get('reason', '')}")
+        way = f" {pause['direction']}" if pause.get("direction") in {"up", "down"} else ""
+        words.append(f"paused{way} by {pause.get('author') or 'somebody'}: {pause.get('reason', '')}")
     words += [f"{word} {evidence[word]}" for word in ("decision", "pending", "highest") if word in evidence]
     return "; ".join(words)
 

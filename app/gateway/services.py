@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.gateway.lines import Line, Metric
 from app.policy.decision import Decision
-from app.policy.facts import Instances
+from app.policy.facts import Direction, Instances
 from tasks.contract import Outcome
 
 SHOWN: Final = 4
@@ -42,7 +42,7 @@ class Service:
         self._ready: int | None = None
         self._wanted: int | None = None
         self._reported_ms = self._scaled_ms = 0
-        self._paused: dict[str, Any] | None = None
+        self._paused: dict[Direction, tuple[str, int]] = {}
 
     def metric(self, name: str) -> Metric | None:
         """The metric to add samples to; None if the service has more than are followed."""
@@ -93,9 +93,12 @@ class Service:
             self._order(number)
             self.number = number
 
-    def pause(self, words: str, until_ms: int, number: int) -> None:
+    def pause(self, direction: Direction, words: str, until_ms: int, number: int) -> None:
         """Say by whom and why its scaling is paused, and until when (0: until it is resumed); no words: it goes on."""
-        self._paused = {"words": words, "until": until_ms} if words else None
+        if words:
+            self._paused[direction] = (words, until_ms)
+        else:
+            self._paused.clear()
         self.number = number
 
     def since(self, after: int, number: int) -> dict[str, Any]:
@@ -117,7 +120,7 @@ class Service:
             "targets": {name: self._targets[name] for name in shown if name in self._targets},
             "ready": self._ready,
             "wanted": self._wanted,
-            "paused": self._paused,
+            "paused": [{"words": words, "until": until_ms} for words, until_ms in self._paused.values()],
             "unheard": any(self._metrics[name].refused for name in shown),
             "lines": lines,
             "replicas": self._replicas.after(after),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.policy.decision import Reason
+from app.policy.deployed import Release
 from app.policy.model_route import Annotations, Cost, Destination, LoadBalancer, Notification
-from app.policy.state import Release
 from tasks.contract import EXPIRY_S, Action, Annotate, Event, Kind, Notify, RecordCost, UpdateLoadBalancer
 
 _INSTANCES: Final = frozenset({"pod_started", "pod_stopped", "deployed", "rolled_back"})

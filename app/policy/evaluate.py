@@ -11,7 +11,9 @@ from app.policy.decision import Reason
 from app.policy.fold import meant_for
 from app.policy.look import look_at
 from app.policy.model_alert import AlertPolicy
+from app.policy.model_rollout import RolloutPolicy
 from app.policy.model_scale import ScalePolicy
+from app.policy.rollout import due, watch_over
 from app.policy.settle import settle
 from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
 from app.policy.writer import Writer
@@ -27,11 +29,13 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     if state.now_ms >= _forgotten_ms(service):
         del state.services[name]
         return
+    watch_over(state, name, writer)
     if not (service.series or service.observed or service.memories or service.alerts):
-        remind(state, name, service, _forgotten_ms(service))
+        remind(state, name, service, max(min([_forgotten_ms(service), *due(state, name)]), state.now_ms + 1))
         return  # only deploys and changes tell of it: there is nothing that could be scaled
-    policies, alerts = meant_for(state, name)
-    _forget_stale(state, service, [*policies, *alerts])
+    meant = meant_for(state, name)
+    policies, alerts = meant.scales, meant.alerts
+    _forget_stale(state, service, [*policies, *alerts, *meant.rollouts])
     _series_limit(name, service, policies, writer)
     for mode in ("active", "shadow"):
         mine = [one for one in policies if one.spec.mode == mode]
@@ -58,7 +62,9 @@ def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
     return now_ms - service.memories[name].looked_at_ms >= round(policy.spec.every_s * 1000)
 
 
-def _forget_stale(state: State, service: Service, policies: Sequence[ScalePolicy | AlertPolicy]) -> None:
+def _forget_stale(
+    state: State, service: Service, policies: Sequence[ScalePolicy | AlertPolicy | RolloutPolicy]
+) -> None:
     """Drop series that no policy takes for alive any more; a sample brings one back."""
     fresh_from = state.read_until_ms - round(max((one.spec.stale_s for one in policies), default=0) * 1000)
     if any(one.at_ms <= fresh_from for one in service.series.values()):
@@ -74,8 +80,9 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
 
 def _remind(state: State, name: str, service: Service, policies: list[ScalePolicy], alerts: list[AlertPolicy]) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
-    times = [_forgotten_ms(service)]
+    times = [_forgotten_ms(service), *due(state, name)]
     if service.series or service.observed or service.alerts:
         times += [service.alerts[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in alerts]
         times += [service.memories[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in policies]
+        times += [group.due_ms for group in service.groups.values() if group.due_ms]
     remind(state, name, service, max(min(times), state.now_ms + 1))

@@ -108,7 +108,10 @@ class Change(msgspec.Struct, frozen=True, tag="change", tag_field="kind"):
 
 
 class InstanceSeen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One instance, in Kubernetes' words: phase, start, readiness with its last change, requests in milli-units."""
+    """One instance, in Kubernetes' words: phase, start, readiness with its last change, requests in milli-units.
+
+    `restarts` is how often it was started again, `version` what it runs (empty: this observer does not know it).
+    """
 
     name: str
     phase: str = "Running"
@@ -117,6 +120,8 @@ class InstanceSeen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     since_ms: int = 0
     deleted: bool = False
     requests: dict[str, int] = {}
+    restarts: int = 0
+    version: str = ""
 
 
 class Instances(msgspec.Struct, frozen=True, tag="instances", tag_field="kind"):
@@ -174,10 +179,18 @@ class Verb(StrEnum):
     UNSILENCE = "unsilence"
 
 
+class Direction(StrEnum):
+    """Which scalings a pause is for."""
+
+    BOTH = "both"
+    UP = "up"
+    DOWN = "down"
+
+
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     """A person's word on one service (or all, `*`): on its scaling or its alerts, why and until when.
 
-    `alert` is which alerts a silence is for: a name or a glob, empty for all.
+    `alert` is which alerts a silence is for: a name or a glob, empty for all. `direction` is what a pause is for.
     """
 
     source: Source
@@ -188,6 +201,7 @@ class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     at_ms: int
     until_ms: int = 0
     alert: str = ""
+    direction: Direction = Direction.BOTH
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="kind"):

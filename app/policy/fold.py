@@ -8,12 +8,15 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from app.policy import facts
+from app.policy.attempt import answered
 from app.policy.expression import compiled as expression
 from app.policy.files import compiled
 from app.policy.model_alert import AlertPolicy
+from app.policy.model_alerting import AlertingPolicy
+from app.policy.model_rollout import RolloutPolicy
 from app.policy.model_scale import ScalePolicy
 from app.policy.state import RETRY_MS, SERIES_LIMIT, Observed, Pause, Pending, Series, Service, State
-from app.policy.windows import Window, width_for
+from app.policy.windows import Keep
 from tasks.contract import Kind, Outcome, Status
 
 
@@ -22,6 +25,8 @@ class Meant(NamedTuple):
 
     scales: list[ScalePolicy]
     alerts: list[AlertPolicy]
+    rollouts: list[RolloutPolicy]
+    alerting: AlertingPolicy | None = None
 
 
 _meant: dict[tuple[str, str], Meant] = {}
@@ -38,29 +43,36 @@ def meant_for(state: State, service: str) -> Meant:
         mine = [
             one
             for one in map(compiled, state.policies)
-            if one.spec.mode != "off" and fnmatchcase(service, one.spec.service)
+            if one.spec.mode != "off" and (isinstance(one, AlertingPolicy) or fnmatchcase(service, one.spec.service))
         ]
         found = _meant[key] = Meant(
-            [one for one in mine if isinstance(one, ScalePolicy)], [one for one in mine if isinstance(one, AlertPolicy)]
+            [one for one in mine if isinstance(one, ScalePolicy)],
+            [one for one in mine if isinstance(one, AlertPolicy)],
+            [one for one in mine if isinstance(one, RolloutPolicy)],
+            next((one for one in mine if isinstance(one, AlertingPolicy)), None),
         )
     return found
 
 
-def windows_for(state: State, service: str) -> dict[str, int]:
-    """Metric → longest window in milliseconds that an alert asks of it (0: its newest sample)."""
-    found: dict[str, int] = {}
-    for one in meant_for(state, service).alerts:
-        for metric, window_ms in expression(one.spec.expr).reads.items():
-            found[metric] = max(found.get(metric, 0), window_ms)
+def windows_for(state: State, service: str) -> dict[str, Keep]:
+    """Metric → what an alert or an objective has kept of it."""
+    found: dict[str, Keep] = {}
+    mine = meant_for(state, service)
+    texts = [one.spec.expr for one in mine.alerts]
+    texts += [each.expr for one in mine.rollouts for each in one.spec.objectives]
+    for text in texts:
+        for metric, keep in expression(text).reads.items():
+            found[metric] = found.get(metric, Keep()).and_also(keep)
     return found
 
 
-def read_by_policies(state: State, service: str) -> dict[str, int]:
-    """Metrics that some policy in force reads of a service, with the longest window of each."""
+def read_by_policies(state: State, service: str) -> dict[str, Keep]:
+    """Metrics that some policy in force reads of a service, with what is kept of each."""
     found = windows_for(state, service)
     for one in meant_for(state, service).scales:
         for metric in one.spec.metrics:
-            found[metric.name] = max(found.get(metric.name, 0), round(metric.over_s * 1000))
+            for name, keep in metric.reads.items():
+                found[name] = found.get(name, Keep()).and_also(keep)
     return found
 
 
@@ -126,8 +138,7 @@ def _slot(state: State, series: facts.Series) -> Series | None:
     if len(service.series) >= SERIES_LIMIT:
         service.series_refused += 1
         return None
-    window = Window(width_for(wanted[series.name])) if wanted[series.name] else None
-    slot = service.series[key] = Series(series.name, -1, 0.0, window)
+    slot = service.series[key] = Series(series.name, -1, 0.0, wanted[series.name].window())
     return slot
 
 
@@ -152,6 +163,8 @@ def fold_instances(state: State, seen: facts.Instances) -> None:
 
 def fold_outcome(state: State, outcome: Outcome) -> bool:
     """Take what became of an action; whether it was one that the engine waits for."""
+    if outcome.action is Kind.ROLL_BACK:
+        return answered(state, outcome)
     if outcome.action is not Kind.SCALE:
         return False
     service = state.services.setdefault(outcome.service, Service())
@@ -181,35 +194,41 @@ def fold_policies(state: State, policies: facts.PolicySet) -> None:
         read = read_by_policies(state, name)
         service.memories = {policy: memory for policy, memory in service.memories.items() if policy in kept}
         service.alerts = {policy: memory for policy, memory in service.alerts.items() if policy in watched}
+        if not service.alerts:
+            service.groups = {}
         service.series = {key: series for key, series in service.series.items() if series.name in read}
         for series in service.series.values():
             _fit_window(series, read[series.name])
 
 
-def _fit_window(series: Series, longest_ms: int) -> None:
-    """A window of another length begins anew: its buckets have another length."""
-    width_ms = width_for(longest_ms) if longest_ms else 0
-    if width_ms != (series.window.width_ms if series.window is not None else 0):
-        series.window = Window(width_ms) if width_ms else None
+def _fit_window(series: Series, keep: Keep) -> None:
+    """A window of another length, or that keeps more or less, begins anew: its buckets are others."""
+    fitting, window = keep.window(), series.window
+    if window is None or fitting is None or (window.width_ms, window.values) != (fitting.width_ms, fitting.values):
+        series.window = fitting
 
 
 def fold_command(state: State, command: facts.Command) -> None:
     """Pause or resume a scaling, silence alerts or not any more; each is ended by its own counterpart."""
-    word = Pause(command.author, command.reason, command.until_ms)
+    word = Pause(command.author, command.reason, command.until_ms, command.direction)
     match command.verb:
         case facts.Verb.PAUSE:
-            state.pauses[command.service] = word
+            state.pauses[f"{command.service}\x1f{command.direction}"] = word
         case facts.Verb.RESUME:
-            state.pauses.pop(command.service, None)
+            for direction in facts.Direction:
+                state.pauses.pop(f"{command.service}\x1f{direction}", None)
         case facts.Verb.SILENCE:
             state.silences[f"{command.service}\x1f{command.alert or '*'}"] = word
         case facts.Verb.UNSILENCE:
             state.silences.pop(f"{command.service}\x1f{command.alert or '*'}", None)
 
 
-def paused(state: State, service: str) -> Pause | None:
-    """The pause that holds for a service now."""
-    return next((one for name in (service, "*") if (one := state.pauses.get(name)) and _holds(state, one)), None)
+def paused(state: State, service: str) -> list[Pause]:
+    """The pauses that hold for a service now: of its own first, and of both directions first."""
+    if not state.pauses:
+        return []
+    keys = [f"{name}\x1f{direction}" for name in (service, "*") for direction in facts.Direction]
+    return [one for key in keys if (one := state.pauses.get(key)) and _holds(state, one)]
 
 
 def silenced(state: State, service: str, alert: str) -> Pause | None:

@@ -7,15 +7,18 @@ published once, however often it comes; what is late is published as late and se
 from typing import Any, Final
 
 from app.policy import facts
+from app.policy.attempt import advance
 from app.policy.decision import Reason
+from app.policy.deployed import Release
 from app.policy.destinations import action_for, changes_instances
 from app.policy.files import compiled
+from app.policy.instances import replicas_of
 from app.policy.kinds import Policy
-from app.policy.look import replicas_of
 from app.policy.model_route import RoutePolicy
 from app.policy.recent import keep
 from app.policy.release import addresses, fold_deploy, is_late, release_of, remember, running, version_of
-from app.policy.state import FORGET_MS, Release, Service, State, remind
+from app.policy.rollout import follow
+from app.policy.state import FORGET_MS, Service, State, remind
 from app.policy.writer import Writer
 from tasks.contract import Event, UpdateLoadBalancer
 
@@ -46,7 +49,9 @@ def take_deploy(state: State, fact: facts.Deploy, writer: Writer) -> None:
     version, late = version_of(release, fact), is_late(release, fact)
     about = remember(release, fact, version)
     previous = release.previous if version == release.version else release.version
+    steps = [] if late else advance(service, release, fact, version, state.now_ms)
     if not late:
+        advance(service, release, fact, version, state.now_ms)
         fold_deploy(release, fact, version, state.now_ms)
     event = Event(
         id=writer.next_id(), event=TYPES[fact.phase], service=fact.service, environment=fact.environment,
@@ -60,6 +65,7 @@ def take_deploy(state: State, fact: facts.Deploy, writer: Writer) -> None:
         writer.write(event.service, None, Reason.EVENT_LATE, evidence)
     else:
         _send_on(state, release, event, writer)
+    follow(state, fact, version, steps, writer)
 
 
 def take_change(state: State, fact: facts.Change, writer: Writer) -> None:

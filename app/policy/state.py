@@ -10,7 +10,8 @@ import heapq
 import msgspec
 
 from app.policy.autoscale import Past
-from app.policy.facts import InstanceSeen, PolicyDocument
+from app.policy.deployed import Recent, Release, Undone, Watch
+from app.policy.facts import Direction, InstanceSeen, PolicyDocument
 from app.policy.windows import Window
 
 RETRY_MS = 15_000
@@ -22,11 +23,15 @@ FORGET_MS = 86_400_000
 RELEASE_MS = 30 * FORGET_MS
 """The same for a service that was deployed: the next deploy is to know what it replaces."""
 
-VERSION = 2
+VERSION = 3
 """Version of the state's layout. Another one is not read: a state is made again from the journal."""
 
 SERIES_LIMIT = 1000
 """Most series kept for one service; more are refused, counted and said."""
+
+
+TURNS = 20
+"""Most moments kept at which a service's scaling turned from up to down or back."""
 
 
 class Series(msgspec.Struct, array_like=True):
@@ -64,13 +69,20 @@ class Pending(msgspec.Struct, array_like=True):
     failed: bool = False
 
 
+class Speed(msgspec.Struct, array_like=True):
+    """What a busy worker was measured to do a second (0: nothing yet), and since when much waits (-1: it does not)."""
+
+    value: float = 0.0
+    busy_ms: int = -1
+
+
 class Memory(msgspec.Struct, array_like=True):
     """What one policy remembers of one service.
 
     `known_ms` is when it first heard of it, `past` is what the arithmetic keeps; `wish` is what it
     wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`; `reason` is
     what was said last; `scaled_up_ms` and `scaled_down_ms` are when it scaled last, `missing_ms` is since
-    when its metrics cannot be asked (-1: they can).
+    when its metrics cannot be asked (-1: they can); `speeds` are of workers, by metric.
     """
 
     known_ms: int = -1
@@ -83,14 +95,15 @@ class Memory(msgspec.Struct, array_like=True):
     scaled_up_ms: int = -1
     scaled_down_ms: int = -1
     missing_ms: int = -1
+    speeds: dict[str, Speed] = {}
 
 
 class AlertMemory(msgspec.Struct, array_like=True):
     """What one alert remembers of one service. `since_ms` is since when it is so (-1: it is not).
 
-    `true_ms` is when it was so last, `told_ms` when people were told last (-1: not since it began),
-    `reason` what was said last, `unknown` whether its expression could not be said, `first_ms` when it was
-    asked first, `heard` whether it could ever be said.
+    `true_ms` is when it was so last, `fired` whether it was said to fire since it began, `reason` what was
+    said last and `decision` by which decision, `unknown` whether its expression could not be said, `first_ms`
+    when it was asked first, `heard` whether it could ever be said.
     """
 
     since_ms: int = -1
@@ -98,56 +111,25 @@ class AlertMemory(msgspec.Struct, array_like=True):
     firing: bool = False
     unknown: bool = False
     looked_at_ms: int = -1
-    told_ms: int = -1
+    fired: bool = False
     reason: str = ""
     first_ms: int = -1
     heard: bool = False
+    decision: str = ""
 
 
-class Pod(msgspec.Struct, array_like=True):
-    """An instance as deploy events tell of it; one that has stopped, or said no address, has none (`IP:port`)."""
+class Group(msgspec.Struct, array_like=True):
+    """Alerts of one service that people are told of together; kept by the way that they go.
 
-    address: str
-    version: str
-    at_ms: int
-    stopped: bool = False
-
-
-class About(msgspec.Struct, array_like=True):
-    """What was said of one version: by whom it was made and where to read of it."""
-
-    commit: str = ""
-    team: str = ""
-    who: str = ""
-    link: str = ""
-
-
-class Release(msgspec.Struct, array_like=True):
-    """What deploy events have told of a service in one environment.
-
-    `version` was finished last, at `at_ms` by its sender's clock, and replaced `previous`; `announced`
-    is under way since `since_ms` of the journal (empty and -1: none). `abouts` are of the newest
-    versions, `generation` is of the last wish for a load balancer.
+    `due_ms` is when they may be told next (0: at every look), `told_ms` when they were last (-1: not yet).
+    `told` are those that were told as firing, each with since when; `refused` what was said of those that
+    are not told.
     """
 
-    version: str = ""
-    previous: str = ""
-    at_ms: int = -1
-    announced: str = ""
-    since_ms: int = -1
-    abouts: dict[str, About] = {}
-    pods: dict[str, Pod] = {}
-    generation: int = 0
-
-
-class Recent(msgspec.Struct, array_like=True):
-    """A deploy or a change that happened a while ago, and the decision that tells of it."""
-
-    at_ms: int
-    what: str
-    who: str
-    link: str
-    id: str
+    due_ms: int = 0
+    told_ms: int = -1
+    told: dict[str, int] = {}
+    refused: dict[str, str] = {}
 
 
 class Service(msgspec.Struct, array_like=True):
@@ -155,6 +137,8 @@ class Service(msgspec.Struct, array_like=True):
 
     `source` is where its newest sample came from (topic/partition/offset), `heard_ms` when the
     last fact about it came. `events` are the newest events by their ids, each with its decision.
+    `turns` are the moments at which its scaling turned from up to down or back, `rose` whether it went
+    up last (None: it never was scaled).
     """
 
     series: dict[str, Series] = {}
@@ -171,20 +155,30 @@ class Service(msgspec.Struct, array_like=True):
     events: dict[str, str] = {}
     recent: list[Recent] = []
     alerts: dict[str, AlertMemory] = {}
+    turns: list[int] = []
+    rose: bool | None = None
+    groups: dict[str, Group] = {}
+    watches: dict[str, Watch] = {}
+    undone: Undone | None = None
 
 
 class Pause(msgspec.Struct, array_like=True):
-    """Somebody paused scaling, or silenced alerts; `until_ms` 0 is until it is taken back."""
+    """Somebody paused scaling, or silenced alerts; `until_ms` 0 is until it is taken back.
+
+    `direction` is the one that is paused: up, down or both.
+    """
 
     author: str
     reason: str
     until_ms: int
+    direction: Direction = Direction.BOTH
 
 
 class State(msgspec.Struct):
     """The state of one journal partition. `marks` are (offset, item) of the newest fact of each source partition.
 
-    `silences` are by service and alert; `events` and `recent` are of changes to all services, as in `Service`.
+    `pauses` are by service and direction, `silences` by service and alert; `events` and `recent` are of changes to
+    all services, as in `Service`.
     """
 
     partition: int

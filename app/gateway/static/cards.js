@@ -88,8 +88,9 @@ function fill(card, one, decision, chosen) {
   if (said === card.said) return;
   card.said = said;
   const replicas = one.wanted === null ? "" : one.ready === null ? count(one.wanted, "replica") : `${one.ready}/${one.wanted} ready`;
-  const paused = one.paused && (!one.paused.until || one.paused.until > Date.now() + board.skew) ? el("span", "badge", "paused") : null;
-  if (paused) paused.title = `Scaling paused ${one.paused.words}`;
+  const pauses = one.paused.filter((pause) => !pause.until || pause.until > Date.now() + board.skew);
+  const paused = pauses.length ? el("span", "badge", "paused") : null;
+  if (paused) paused.title = `Scaling paused ${pauses.map((pause) => pause.words).join("; ")}`;
   card.size.replaceChildren(...[paused, replicas && el("i", "key replicas"), replicas].filter(Boolean));
   card.size.classList.toggle("short", one.ready !== null && one.ready < one.wanted);
   card.legend.replaceChildren(...legend(one));

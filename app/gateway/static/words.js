@@ -72,6 +72,7 @@ export function about(row) {
   return words.filter(Boolean).join(" · ");
 }
 
-// A decision without an action: an alert's state is no refusal.
-export const isRefusal = (row) => !row.action && !row.reason.startsWith("ALERT_");
-export const deed = (row) => row.action || (isRefusal(row) ? "refused" : "alert");
+// A decision without an action: how an alert or a deploy stands is no refusal.
+const STATES = /^(ALERT_|ROLLOUT_|DEPLOY_FAILED|ROLLBACK_(DONE|FAILED|UNANSWERED))/;
+export const isRefusal = (row) => !row.action && !STATES.test(row.reason);
+export const deed = (row) => row.action || (isRefusal(row) ? "refused" : row.reason.startsWith("ALERT_") ? "alert" : "verdict");

@@ -19,6 +19,7 @@ from app.policy.decision import SENTENCES, Decision, Reason
 from app.policy.facts import (
     Command,
     Deploy,
+    Direction,
     Instances,
     Phase,
     PolicyDocument,
@@ -310,9 +311,11 @@ def test_a_paused_service_says_so_until_it_is_resumed(board):
     put(board, Tick(T0))
     put(board, Instances(SOURCE, "web", T0, 1, 1))
     put(board, Command(SOURCE, Verb.PAUSE, "web", "ann", "migration", T0, T0 + 60_000))
-    assert service(board)["paused"] == {"words": "by ann: migration", "until": T0 + 60_000}
+    assert service(board)["paused"] == [{"words": "by ann: migration", "until": T0 + 60_000}]
+    put(board, Command(SOURCE, Verb.PAUSE, "web", "bob", "cache", T0, direction=Direction.DOWN))
+    assert [one["words"] for one in service(board)["paused"]] == ["by ann: migration", "down only, by bob: cache"]
     put(board, Command(SOURCE, Verb.RESUME, "*", "ann", "", T0))
-    assert service(board)["paused"] is None
+    assert service(board)["paused"] == []
 
 
 def test_a_build_is_a_row_from_its_acceptance_on_and_a_foreign_one_from_its_outcome(board):

@@ -6,6 +6,7 @@ from app.policy.facts import (
     Change,
     Command,
     Deploy,
+    Direction,
     Genesis,
     Instances,
     Phase,
@@ -21,7 +22,7 @@ from app.policy.facts import (
 from app.policy.files import fingerprint, load
 from app.policy.state import empty
 from app.policy.step import step
-from tasks.contract import Kind, Outcome, Status
+from tasks.contract import Kind, Outcome, Status, kind_of
 
 START_MS = 1_700_000_000_000
 
@@ -99,15 +100,23 @@ class Journal:
         )
         return self.add(pack, after_s)
 
-    def instances(self, wanted, service="web", generation=0, after_s=0.0):
+    def instances(self, wanted, service="web", generation=0, after_s=0.0, each=None):
+        """What an observer says; `each` are the instances one by one."""
         source = self.source("instances")
-        return self.add(Instances(source, service, self.at_ms, wanted, wanted, generation), after_s)
+        return self.add(Instances(source, service, self.at_ms, wanted, wanted, generation, instances=each), after_s)
 
     def outcome(self, scale, status=Status.DONE, after_s=0.0):
         outcome = Outcome(
             id=scale.id, action=Kind.SCALE, service=scale.service, status=status, generation=scale.generation,
             set=scale.to_replicas if status is Status.DONE else None, ended_at_ms=self.at_ms,
         )  # fmt: skip
+        return self.add(Reported(self.source("outcomes"), outcome), after_s)
+
+    def answer(self, action, status=Status.DONE, after_s=0.0, **more):
+        """The outcome of an action that is no scaling."""
+        outcome = Outcome(
+            id=action.id, action=kind_of(action), service=action.service, status=status, ended_at_ms=self.at_ms, **more
+        )
         return self.add(Reported(self.source("outcomes"), outcome), after_s)
 
     def deploy(self, phase, version="", service="web", after_s=1.0, at_s=0.0, event_id=None, **more):
@@ -127,10 +136,10 @@ class Journal:
             Change(source, service, what, self.at_ms, event_id=event_id, **{"type": "config_changed"} | more)
         )
 
-    def command(self, verb, service="web", until_ms=0, alert="*"):
-        return self.add(
-            Command(self.source("control"), Verb(verb), service, "ann", "lunch", self.at_ms, until_ms, alert)
-        )
+    def command(self, verb, service="web", until_ms=0, alert="*", direction="both"):
+        source = self.source("control")
+        way = Direction(direction)
+        return self.add(Command(source, Verb(verb), service, "ann", "lunch", self.at_ms, until_ms, alert, way))
 
     def tick(self, after_s=1.0, behind_s=1.0):
         return self.add(Tick(self.at_ms + round((after_s - behind_s) * 1000)), after_s)

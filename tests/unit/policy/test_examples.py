@@ -35,8 +35,8 @@ def seconds_of(made, service, load, count):
 
 def test_every_example_is_right():
     assert sorted(one.name for one in load(TEXTS)) == [
-        "api", "batch", "checkout", "checkout-at-80", "deploys", "mailer", "search", "silent",
-        "too-many-errors", "web",
+        "api", "batch", "checkout", "checkout-at-80", "checkout-deploys", "deploys", "mailer", "orders", "search",
+        "silent", "thumbnails", "too-many-errors", "transcoder", "web",
     ]  # fmt: skip
 
 
