@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# processes that test at once, each with servers of its own
+TESTERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit laws integration chaos bench docs lock format clean
@@ -28,13 +30,13 @@ check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/lint-imports
 
 unit: $(READY) ## pure tests: no server, no network
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n $(TESTERS)
 
 laws: $(READY) ## the property tests on timelines that no run has seen
 	$(BIN)/pytest tests/unit -k "laws or any_bytes" --hypothesis-profile=other --hypothesis-show-statistics
 
 integration: $(READY) ## tests on real servers, started by the fixtures
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration -n $(TESTERS) --dist loadfile
 
 chaos: $(READY) ## long fault tests
 	$(BIN)/pytest tests/chaos
