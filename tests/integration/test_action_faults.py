@@ -131,10 +131,10 @@ def test_the_rollback_of_a_killed_worker_is_taken_over_and_done_once(rig, env, p
     rig.fleet("web", version="2", delay_ms=5000)
     rig.send(rolling_back("back-1", "web"))
     wait_for(lambda: holder(rig, "web"), 20, "the action to be held")
-    worker(processes, env, "second")
     first.kill()
     rig.redis.hdel(fleet_key("web"), "delay_ms")
     rig.fleet("web", version="2")
+    worker(processes, env, "second")
     (outcome,) = rig.ended("back-1")
     assert (outcome.status, outcome.attempts, outcome.detail) == (Status.DONE, 2, "version 2 → 1")
     assert rig.effects("web") == ["back-1"]
@@ -143,8 +143,8 @@ def test_the_rollback_of_a_killed_worker_is_taken_over_and_done_once(rig, env, p
 def test_a_rollback_whose_worker_died_before_it_was_marked_is_told_as_done_though_it_expired(rig, env, processes):
     """The fleet has the effect, the ledger only that it was begun; then the action expires."""
     rig.fleet("web", version="2", delay_ms=2000)
-    action = rolling_back("back-1", "web", expires_in_s=4.0)
     first = worker(processes, env, "first")
+    action = rolling_back("back-1", "web", expires_in_s=6.0)
     rig.send(action)
     _, pid = wait_for(lambda: holder(rig, "web"), 20, "the action to be held")
     os.kill(pid, signal.SIGSTOP)  # so that the effect is ours to make, in its place

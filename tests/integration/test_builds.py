@@ -57,6 +57,7 @@ def test_a_plain_job_of_any_client_is_a_build_and_one_delivered_three_times_is_o
     assert built(tmp_path) == {"myapp@main": 1, "thrice@b": 1}
 
 
+@pytest.mark.timeout(480)
 def test_a_burst_of_ten_thousand_with_a_worker_killed_half_way_is_built_once_each(rig, env, processes, tmp_path):
     """Three workers of one process each; the figures are printed."""
     workers = [worker(processes, env, f"w{number}", children=1) for number in range(3)]
