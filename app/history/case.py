@@ -13,9 +13,7 @@ from app.history.notation import InputSeries
 from app.history.replies import Became, Said
 from app.policy.decision import Decision, Reason
 from app.policy.durations import Seconds
-from app.policy.facts import (
-    InstanceSeen,
-)
+from app.policy.facts import InstanceSeen
 from app.policy.model import Strict
 from tasks.contract import Notify, RollBack, Scale
 
@@ -72,7 +70,7 @@ class Expected(Strict):
     receiver: Annotated[str | None, Field(description="Who is told.")] = None
     title: Annotated[str | None, Field(description="Words in the title of what they are told.")] = None
     refused: Annotated[bool | None, Field(description="Whether nothing is done.")] = None
-
+    shadow: Annotated[bool | None, Field(description="Whether its policy is on trial.")] = None
     evidence: Annotated[
         dict[str, Any] | None, Field(description="Values that its evidence has, among others: `{wanted: 5}`.")
     ] = None
@@ -86,6 +84,7 @@ class Expected(Strict):
             "version": one.action.to_version if isinstance(one.action, RollBack) else None,
             "receiver": one.action.receiver if isinstance(one.action, Notify) else None,
             "refused": one.action is None,
+            "shadow": one.shadow,
         }
         wanted = self.model_dump(exclude_none=True, exclude={"evidence", "title"})
         wrong = [
