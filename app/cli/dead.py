@@ -11,7 +11,7 @@ import typer
 from app.cli import author as authors
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, pairs, table
-from app.history.explain import moment
+from app.history.words import moment
 from app.queue import parked
 from app.queue.parked import MOST_REDRIVES, Letter
 from app.settings import settings

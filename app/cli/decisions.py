@@ -6,8 +6,9 @@ import typer
 from rich.text import Text
 
 from app.cli.printing import OUTPUT, Output, console, raw, table
-from app.history.explain import moment, what
+from app.history.explain import what
 from app.history.replay import identity
+from app.history.words import moment
 from app.policy.decision import SENTENCES, Decision, decode
 from app.policy.facts import partition_of
 from app.settings import Settings, settings

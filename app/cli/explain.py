@@ -9,10 +9,11 @@ from app.cli import policy
 from app.cli.printing import Output, console, json_line, pairs
 from app.cli.reading import journal_file, opened
 from app.history import recorded
-from app.history.explain import Explanation, moment
+from app.history.explain import Explanation
 from app.history.explain import explain as explained
 from app.history.journal import HistoryError
 from app.history.replay import identity, replay
+from app.history.words import moment
 from app.policy.decision import Decision, decode
 from app.policy.facts import PolicyDocument, PolicySet
 from app.settings import settings

@@ -8,8 +8,8 @@ from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, raw, remark
 from app.cli.reading import journal_file, journal_topic, stretch_of
 from app.cli.times import HELP, optional_ms
-from app.history.explain import moment
 from app.history.journal import line_of, write
+from app.history.words import moment
 from app.policy import facts
 from app.policy.facts import Record
 

@@ -17,7 +17,7 @@ from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.reading import files_in
 from app.cli.times import now_ms
 from app.history import recorded
-from app.history.explain import moment
+from app.history.words import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
 from app.policy.model_alert import AlertSpec

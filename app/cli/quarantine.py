@@ -4,7 +4,7 @@ import msgspec
 import typer
 
 from app.cli.printing import OUTPUT, Output, raw, table
-from app.history.explain import moment
+from app.history.words import moment
 from app.settings import settings
 from app.stream import client
 from app.stream.topics import QUARANTINE

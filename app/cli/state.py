@@ -7,8 +7,8 @@ import typer
 from app.cli.errors import Failure
 from app.cli.printing import Output, json_line, pairs
 from app.history import recorded
-from app.history.explain import moment
 from app.history.remembered import like, service_in
+from app.history.words import moment
 from app.settings import settings
 
 

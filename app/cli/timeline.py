@@ -14,10 +14,10 @@ from app.cli.reading import journal_file
 from app.cli.times import HELP, at_ms, now_ms
 from app.history import about
 from app.history.entries import Entry, Timeline, remarks
-from app.history.explain import moment
 from app.history.journal import partitions_of
 from app.history.replay import replay
 from app.history.timeline import account
+from app.history.words import moment
 from app.policy.decision import Decision
 from app.policy.facts import Record, Reported, partition_of
 from app.settings import settings

@@ -4,24 +4,29 @@
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from app.history import rollouts
+from app.history import alerts, rollouts
 from app.history.measured import calm, change
+from app.history.words import counted, lasting, moment, plain
 from app.policy.decision import Decision, Reason
 from app.policy.facts import PolicyDocument
 from app.policy.files import compiled
+from app.policy.model_alert import AlertSpec
 from app.policy.model_scale import ScaleSpec
+from app.policy.state import RETRY_MS
 
 Answer = Callable[[Decision, ScaleSpec | None], list[str]]
 
 
 def differently(decision: Decision, policy: PolicyDocument | None) -> list[str]:
     """What would have had to be different."""
-    return _ANSWERS[decision.reason](decision, _spec(policy))
+    spec, reason = _spec(policy), decision.reason
+    if reason in alerts.ANSWERS:
+        return alerts.ANSWERS[reason](decision, spec if isinstance(spec, AlertSpec) else None)
+    return ANSWERS[reason](decision, spec if isinstance(spec, ScaleSpec) else None)
 
 
 def metrics_of(decision: Decision) -> list[dict[str, Any]]:
@@ -30,12 +35,11 @@ def metrics_of(decision: Decision) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)]
 
 
-def _spec(policy: PolicyDocument | None) -> ScaleSpec | None:
+def _spec(policy: PolicyDocument | None) -> object:
     try:
-        spec = compiled(policy).spec if policy else None
+        return compiled(policy).spec if policy else None
     except ValidationError:
         return None  # written for another version: the text is shown, nothing is computed from it
-    return spec if isinstance(spec, ScaleSpec) else None
 
 
 def _border(spec: ScaleSpec | None) -> float:
@@ -75,44 +79,58 @@ def _inactive(decision: Decision, _: ScaleSpec | None) -> list[str]:
 
 def _held(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     up = decision.evidence.get("wanted", 0) > decision.evidence.get("current", 0)  # type: ignore[operator]
-    least = f" {spec.hold_ms(up=up) / 1000:g} s" if spec else ""
-    return [f"the wish for {decision.evidence.get('wanted')} replicas has to last{least} before it counts (`for`)"]
+    least = f" {lasting(spec.hold_ms(up=up))}" if spec else ""
+    return [f"the wish for {_replicas(decision.evidence.get('wanted'))} has to last{least} before it counts (`for`)"]
 
 
 def _stabilized(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     up = decision.evidence.get("held", 0) > decision.evidence.get("current", 0)  # type: ignore[operator]
-    window = f" of {spec.window_ms(up=up) / 1000:g} s" if spec else ""
+    window = f" of {lasting(spec.window_ms(up=up))}" if spec else ""
     return [f"every recommendation within the window{window} has to agree; the most cautious one counts"]
 
 
 def _limit(field: str, side: str) -> Answer:
+    """For a limit that is in the way; of an alert's scaling it is the one of its own step."""
+
     def answer(decision: Decision, spec: ScaleSpec | None) -> list[str]:
-        schedule: Any = decision.evidence.get("schedule")
-        wish = decision.evidence.get("stabilized", decision.evidence.get("limited"))
-        if schedule:
-            names = ", ".join(one["name"] for one in schedule["windows"])
-            limit = f" (it is {schedule[field]} by schedule {names})"
+        evidence: dict[str, Any] = decision.evidence
+        schedule, wish = evidence.get("schedule"), evidence.get("stabilized")
+        name = field
+        if "deed" in evidence:
+            name, wish = f"then.scale.{field[:3]}", evidence.get("wanted")
+            limit = f" (it is {evidence.get('limited')})"
+        elif schedule:
+            limit = f" (it is {schedule[field]} by schedule {plain([one['name'] for one in schedule['windows']])})"
         else:
             limit = f" (it is {getattr(spec, field)})" if spec else ""
-        return [f"{field} would have to be {side}{limit}; {wish} replicas are asked for"]
+        said = f"{_replicas(wish)} would be set" if wish is not None else f"there are {_replicas(_current(decision))}"
+        return [f"{name} would have to be {side}{limit}: {said}"]
 
     return answer
 
 
+def _replicas(count: object) -> str:
+    return "another number of replicas" if count is None else counted(count, "replica")
+
+
 def _rate(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    wish = decision.evidence.get("stabilized")
-    return [f"`behavior` would have to allow it: {wish} replicas are asked for, and its periods are used up"]
+    wish = _replicas(decision.evidence.get("stabilized"))
+    return [f"`behavior` would have to allow it: {wish} would be set, and its periods are used up"]
 
 
 def _cooling(decision: Decision, spec: ScaleSpec | None) -> list[str]:
-    ago = decision.evidence.get("scaled_ms_ago")
-    pause = f" of {spec.cooldown.up_s:g} s up, {spec.cooldown.down_s:g} s down" if spec else ""
-    return [f"the last scaling was {ago} ms before; the policy's `cooldown`{pause} has to pass"]
+    ago: Any = decision.evidence.get("scaled_ms_ago") or 0
+    pause = f" of {_stretch(spec.cooldown.up_s)} up, {_stretch(spec.cooldown.down_s)} down" if spec else ""
+    return [f"the last scaling was {lasting(ago)} before; the policy's `cooldown`{pause} has to pass"]
+
+
+def _stretch(stretch_s: float) -> str:
+    return lasting(1000 * stretch_s)
 
 
 def _deploy(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     deploy: Any = decision.evidence.get("deploy") or {}
-    longest = f", or {spec.deployHold_s:g} s (`deployHold`) have to pass" if spec else ""
+    longest = f", or {_stretch(spec.deployHold_s)} (`deployHold`) have to pass" if spec else ""
     return [f"the deploy of {deploy.get('version') or 'a version'} has to be finished, failed or rolled back{longest}"]
 
 
@@ -126,28 +144,26 @@ def _crashing(decision: Decision, spec: ScaleSpec | None) -> list[str]:
 def _warming(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     doubt: Any = decision.evidence.get("doubt") or {}
     names = ", ".join(doubt.get("warming", ())) or "the new instances"
-    age = f" {spec.warmup_s:g} s" if spec else ""
-    measured = decision.evidence.get("measured")
-    return [f"{names} would have to be older than `warmup`{age}; with their load {measured} replicas are asked for"]
+    age = f" ({_stretch(spec.warmup_s)})" if spec else ""
+    measured = _replicas(decision.evidence.get("measured"))
+    return [f"{names} would have to be older than `warmup`{age}; with their load {measured} would be set"]
 
 
 def _flapping(decision: Decision, spec: ScaleSpec | None) -> list[str]:
     found: Any = decision.evidence.get("flapping") or {}
     limit = (
-        f"fewer than {spec.flapping.changes} within {spec.flapping.within_s:g} s" if spec and spec.flapping else "fewer"
+        f"fewer than {spec.flapping.changes} within {_stretch(spec.flapping.within_s)}"
+        if spec and spec.flapping
+        else "fewer"
     )
-    turns, until = len(found.get("turns_ms", ())), _moment(found.get("until_ms"))
-    return [
-        f"the direction turned {turns} times, and it would have to be {limit}; without another turn it is at {until}"
-    ]
-
-
-def _moment(at_ms: Any) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if at_ms else "some time"
+    turns, until = len(found.get("turns_ms", ())), found.get("until_ms")
+    when = f"at {moment(until)}" if until else "after some time"
+    return [f"the direction turned {turns} times, and it would have to be {limit}; without another turn it is {when}"]
 
 
 def _fallback(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"a fresh sample of any metric would count instead; none came for {decision.evidence.get('missing_ms')} ms"]
+    missing: Any = decision.evidence.get("missing_ms") or 0
+    return [f"a fresh sample of any metric would count instead; none came for {lasting(missing)}"]
 
 
 def _zero(_: Decision, __: ScaleSpec | None) -> list[str]:
@@ -155,11 +171,17 @@ def _zero(_: Decision, __: ScaleSpec | None) -> list[str]:
 
 
 def _pending(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"action {decision.evidence.get('pending')} has to report its outcome, or to expire"]
+    pending = decision.evidence.get("pending") or "that is under way"
+    return [f"action {pending} has to report its outcome, or to expire"]
+
+
+def _backing_off(decision: Decision, _: ScaleSpec | None) -> list[str]:
+    failed = decision.evidence.get("pending") or "before"
+    return [f"action {failed} failed; {lasting(RETRY_MS)} after that it is tried again, if it is still wanted"]
 
 
 def _outvoted(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"another policy wants {decision.evidence.get('highest')} replicas; the highest wish is done"]
+    return [f"another policy wants {_replicas(decision.evidence.get('highest'))}; the highest wish is done"]
 
 
 def _counting(_: Decision, __: ScaleSpec | None) -> list[str]:
@@ -167,20 +189,19 @@ def _counting(_: Decision, __: ScaleSpec | None) -> list[str]:
 
 
 def _no_data(_: Decision, spec: ScaleSpec | None) -> list[str]:
-    fresh = f" younger than {spec.stale_s:g} s" if spec else ""
+    fresh = f" younger than {_stretch(spec.stale_s)}" if spec else ""
     return [f"a sample{fresh} of every metric of the policy is needed to scale down, of one to scale up"]
 
 
 def _paused(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"`headrace resume {decision.service}` (or `*`, if all are paused) lets it scale again"]
+    what = "be rolled back" if _of_a_rollback(decision) else "scale"
+    return [f"`headrace resume {decision.service}` (or `*`, if all are paused) lets it {what} again"]
 
 
-def _told(decision: Decision, _: ScaleSpec | None) -> list[str]:
+def _of_a_rollback(decision: Decision) -> bool:
+    """Whether what is not done is a rollback: an alert's, or one after a verdict."""
     evidence = decision.evidence
-    if "why" not in evidence:
-        return [f"it goes with decision {evidence.get('decision')}; without that nobody would be told"]
-    way = f"route {evidence['route']}" if "route" in evidence else "`then.notify` of the alert"
-    return [f"{way} has {evidence.get('receiver')} told; a silence, an inhibition or a mute would have kept it back"]
+    return evidence.get("deed") == "rollBack" or ("decision" in evidence and "deed" not in evidence)
 
 
 def _by_people(decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -189,30 +210,6 @@ def _by_people(decision: Decision, _: ScaleSpec | None) -> list[str]:
 
 def _series(decision: Decision, _: ScaleSpec | None) -> list[str]:
     return [f"fewer series would have to report: {decision.evidence.get('kept')} are kept"]
-
-
-def _alert(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    values: Any = decision.evidence.get("values") or {}
-    told = ", ".join(f"{call} = {value}" for call, value in values.items()) or "nothing was asked"
-    return [f"`{decision.evidence.get('expr')}` with other values than {told}"]
-
-
-def _acts(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"without `then.{decision.evidence.get('deed')}` in policy {decision.policy} it would only be told"]
-
-
-def _inhibited(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"alert {decision.evidence.get('inhibited_by')} has to be over (`inhibit_rules`); it is told of then"]
-
-
-def _muted(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    by, only = decision.evidence.get("muted_by"), decision.evidence.get("active_only_in")
-    when = f"outside of {by} (`mute_time_intervals`)" if by else f"within one of {only} (`active_time_intervals`)"
-    return [f"it is told {when}, if there is something to tell then"]
-
-
-def _silenced(decision: Decision, _: ScaleSpec | None) -> list[str]:
-    return [f"`headrace unsilence {decision.service}`, with `--alert` as it was silenced, or the silence's end"]
 
 
 def _scaled_already(decision: Decision, _: ScaleSpec | None) -> list[str]:
@@ -251,12 +248,11 @@ def _no_count(_: Decision, __: ScaleSpec | None) -> list[str]:
     return ["an observer on the topic of instances, `pod_started` events, or samples tell how many there are"]
 
 
-_ANSWERS: Final[dict[Reason, Answer]] = {
+ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.ABOVE_TARGET: _calm,
     Reason.BELOW_TARGET: _calm,
     Reason.BELOW_MINIMUM: _limit("minReplicas", "lower"),
     Reason.ABOVE_MAXIMUM: _limit("maxReplicas", "higher"),
-    Reason.TOLD: _told,
     Reason.WITHIN_TOLERANCE: _outside,
     Reason.HELD: _held,
     Reason.STABILIZED: _stabilized,
@@ -273,20 +269,11 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.WARMING_UP: _warming,
     Reason.FLAPPING: _flapping,
     Reason.FALLBACK: _fallback,
-    Reason.BACKING_OFF: _pending,
+    Reason.BACKING_OFF: _backing_off,
     Reason.OUTVOTED: _outvoted,
     Reason.COUNTING: _counting,
     Reason.NO_DATA: _no_data,
     Reason.PAUSED: _paused,
-    Reason.ALERT_PENDING: _alert,
-    Reason.ALERT_FIRING: _alert,
-    Reason.ALERT_RESOLVED: _alert,
-    Reason.ALERT_UNKNOWN: _alert,
-    Reason.ALERT_INACTIVE: _alert,
-    Reason.ALERT_ACTS: _acts,
-    Reason.INHIBITED: _inhibited,
-    Reason.MUTED: _muted,
-    Reason.SILENCED: _silenced,
     Reason.SCALED_ALREADY: _scaled_already,
     Reason.NO_ENVIRONMENT: _no_environment,
     Reason.EVENT_SEEN: _event,
@@ -299,4 +286,4 @@ _ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.SERIES_LIMIT: _series,
     **rollouts.ANSWERS,
 }
-"""What would have had to be different, for every reason there is."""
+"""What would have had to be different, for every reason but those of alerts."""

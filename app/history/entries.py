@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from app.history.answers import metrics_of
-from app.history.explain import moment, what
+from app.history.explain import what
 from app.history.rollouts import VERDICTS
+from app.history.words import moment
 from app.policy import facts
 from app.policy.decision import SENTENCES, Decision, Reason, place_of
 from app.policy.route import TYPES

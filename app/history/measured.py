@@ -6,6 +6,7 @@ not there is not said.
 
 from typing import Any
 
+from app.history.words import counted
 from app.policy.words import aim
 
 Metric = dict[str, Any]
@@ -47,7 +48,7 @@ def _averaged(metric: Metric) -> str:
     of = f" ({metric['of']})" if metric.get("of") else ""
     return (
         f"{shared}{of} over {metric['instances']} series; "
-        f"target {metric['target']:.6g}, {_ratio(ratio)}, so {metric['wanted']} replicas"
+        f"target {metric['target']:.6g}, {_ratio(ratio)}, so {counted(metric['wanted'], 'replica')}"
     )
 
 
@@ -65,7 +66,7 @@ def _computed(metric: Metric) -> str:
     calls = ", ".join(f"{call} is {value}" for call, value in metric["values"].items())
     return (
         f"{name} is {metric['value']:.6g}{f' ({calls})' if calls else ''}; "
-        f"{aim(metric)}, {_ratio(metric['ratio'])}, so {metric['wanted']} replicas"
+        f"{aim(metric)}, {_ratio(metric['ratio'])}, so {counted(metric['wanted'], 'replica')}"
     )
 
 
@@ -76,7 +77,7 @@ def _stepped(metric: Metric) -> str:
     there = f"in the range {' '.join(filter(None, ends))}" if any(ends) else "in no range"
     return (
         f"{metric['name']} averages {metric['value']:.6g}{of} over {metric['instances']} series, {there}; "
-        f"{aim(metric)}, so {metric['wanted']} replicas"
+        f"{aim(metric)}, so {counted(metric['wanted'], 'replica')}"
     )
 
 
@@ -86,10 +87,11 @@ def _waiting(metric: Metric) -> str:
     clears = metric["clears_s"]
     done = f"done in {clears:.6g}s" if clears is not None else "never done"
     unknown = f" ({metric['unknown']})" if metric.get("unknown") else ""
+    needed = counted(metric["needed"], "worker")
     return (
         f"{metric['name']} is {metric['value']:.6g}{inflow}{unknown}; to be {aim(metric)}, "
-        f"{metric['per_replica']:.6g} a second each ({metric['per_replica_is']}), it needs {metric['needed']} workers"
-        f"{even}, so {metric['wanted']} replicas: {done}"
+        f"{metric['per_replica']:.6g} a second each ({metric['per_replica_is']}), it needs {needed}"
+        f"{even}, so {counted(metric['wanted'], 'replica')}: {done}"
     )
 
 
@@ -104,7 +106,7 @@ def _outside(metric: Metric) -> str:
 def _cleared(metric: Metric, current: int) -> str:
     """What so many workers do within the deadline."""
     able = (current * metric["per_replica"] - metric["inflow"]) * metric["deadline_s"]
-    team = "1 worker" if current == 1 else f"{current} workers"
+    team = counted(current, "worker")
     if able < 0:
         return f"{team} cannot do the {metric['inflow']:.6g} a second that come in, whatever waits"
     return (

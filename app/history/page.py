@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from app.history.entries import Entry, Timeline, line, remarks, short
-from app.history.explain import moment
 from app.history.measured import metric_line
+from app.history.words import moment
 
 WIDTH: Final = 960.0
 HEIGHT: Final = 140.0

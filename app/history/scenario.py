@@ -1,7 +1,7 @@
 """Timelines that test policies, run: what was decided beside what was expected. Pure.
 
-`headrace policy test` calls `run`. The facts are the engine's own, decided by the same `step`; each
-scaling is done at once, unless the file says what became of it.
+`headrace policy test` calls `run`, the tests of what is said of decisions `played`. The facts are the
+engine's own, decided by the same `step`; each scaling is done at once, unless the file says what became of it.
 """
 
 import math
@@ -37,12 +37,7 @@ def run(case: Case, policies: Sequence[PolicyDocument]) -> list[str]:
 
     Raises ValueError for a timeline that cannot be read.
     """
-    decided: list[Decision] = []
-    states: dict[int, State] = {}
-    replicas = {0: case.replicas or 0}
-    records = _watched(_records(case, policies, decided), case.service, states, replicas)
-    for one in replay(records, states, instant=case.actuator == "instant"):
-        decided.append(one)  # noqa: PERF402 - an outcome that comes later answers one of them
+    decided, replicas = played(case, policies)
     wrong: list[str] = []
     since_ms = 0
     for check in sorted(case.expect, key=lambda one: one.at_s):
@@ -52,6 +47,20 @@ def run(case: Case, policies: Sequence[PolicyDocument]) -> list[str]:
         wrong += [f"at {check.at_s:g}s: {sentence}" for sentence in _differences(check, found, now, case.begin_ms)]
         since_ms = at_ms
     return wrong
+
+
+def played(case: Case, policies: Sequence[PolicyDocument]) -> tuple[list[Decision], dict[int, int]]:
+    """Every decision of a timeline, and the replicas of its service from each moment on (ms since the epoch).
+
+    Raises ValueError for a timeline that cannot be read.
+    """
+    decided: list[Decision] = []
+    states: dict[int, State] = {}
+    replicas = {0: case.replicas or 0}
+    records = _watched(_records(case, policies, decided), case.service, states, replicas)
+    for one in replay(records, states, instant=case.actuator == "instant"):
+        decided.append(one)  # noqa: PERF402 - an outcome that comes later answers one of them
+    return decided, replicas
 
 
 def _watched(

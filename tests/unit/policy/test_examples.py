@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from app.policy.files import load
 from tests.unit.policy.builders import Journal, reasons, scales
 
 DIRECTORY = Path(__file__).parents[3] / "examples" / "policies"
+TESTS = DIRECTORY.parent / "tests"
 TEXTS = {path.name: path.read_text() for path in sorted(DIRECTORY.glob("*.yaml"))}
 
 
@@ -35,9 +37,22 @@ def seconds_of(made, service, load, count):
 
 def test_every_example_is_right():
     assert sorted(one.name for one in load(TEXTS)) == [
-        "api", "batch", "checkout", "checkout-at-80", "checkout-deploys", "deploys", "mailer", "orders", "search",
-        "silent", "thumbnails", "too-many-errors", "transcoder", "web",
+        "api", "batch", "budget-burns-fast", "budget-burns-slowly", "checkout", "checkout-at-80", "checkout-deploys",
+        "deploys", "mailer", "orders", "people", "search", "silent", "storefront", "thumbnails", "too-many-errors",
+        "transcoder", "web",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_example_opens_with_what_it_does_for_whom(name):
+    first, second, *_ = TEXTS[name].splitlines()
+    assert first.startswith("# ")
+    assert second.startswith("# ")
+
+
+def test_every_example_has_a_timeline_that_tests_it():
+    files = [YAML(typ="safe", pure=True).load(path.read_text()) for path in sorted(TESTS.glob("*.yaml"))]
+    assert {Path(policy).name for one in files for policy in one["policies"]} == set(TEXTS)
 
 
 @pytest.mark.parametrize("service", ["web", "api"])

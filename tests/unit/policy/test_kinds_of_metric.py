@@ -264,7 +264,7 @@ def test_below_its_activation_a_service_goes_to_nothing_and_above_it_wakes():
     made = journal(scale(external("{type: AverageValue, averageValue: 100}", activation=5), least=0), wanted=2)
     (down,) = feed(made, [5])
     assert (down.reason, scales([down])) == ("INACTIVE", [(2, 0)])
-    assert lines(down) == ["jobs averages 2.5 over 1 series; target 100, ratio 0.025, so 1 replicas; active above 5"]
+    assert lines(down) == ["jobs averages 2.5 over 1 series; target 100, ratio 0.025, so 1 replica; active above 5"]
     asleep = made.outcome(down.action) + feed(made, [5, 4, 3])
     assert (scales(asleep), reasons(asleep)) == ([], ["INACTIVE"])
     (up,) = feed(made, [6])

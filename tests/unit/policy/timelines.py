@@ -210,7 +210,7 @@ MOVES = {
     tick: (st.sampled_from((0.0, 1.0, 20.0)),),
     deploy: (
         SERVICE,
-        st.sampled_from([one.value for one in Phase]),
+        st.sampled_from([*(one.value for one in Phase), "started", "started", "started"]),
         st.sampled_from(["", "1", "2", "3"]),
         st.integers(0, 3),
         st.sampled_from((-20.0, 0.0)),
