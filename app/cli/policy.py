@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from app.cli import author as authors
-from app.cli import policy_files, policy_test
+from app.cli import policy_diff, policy_files, policy_test, policy_words
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.reading import files_in
@@ -20,10 +20,6 @@ from app.history import recorded
 from app.history.words import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
-from app.policy.model_alert import AlertSpec
-from app.policy.model_alerting import AlertingSpec
-from app.policy.model_rollout import RolloutSpec
-from app.policy.model_route import RouteSpec
 from app.settings import settings
 from app.stream import client
 from app.stream.topics import CONTROL
@@ -81,7 +77,7 @@ def diff(
     ),
 ) -> None:
     """Show what would change against the set that was put in force last; exit code 1 if anything would."""
-    policy_files.diff(load(paths), load(against) if against else None)
+    policy_diff.diff(load(paths), load(against) if against else None)
 
 
 policy.command()(policy_files.schema)
@@ -118,20 +114,8 @@ def list_(
 
 
 def _list(policies: Sequence[PolicyDocument]) -> None:
-    table(["policy", "kind", "service", "asks for", "mode", "fingerprint"], map(_row, policies))
-
-
-def _row(one: PolicyDocument) -> list[str]:
-    spec = files.compiled(one).spec
-    if isinstance(spec, RouteSpec):
-        asks = " ".join(name for name in type(spec.to).model_fields if getattr(spec.to, name) is not None)
-    elif isinstance(spec, AlertSpec):
-        asks = spec.expr
-    elif isinstance(spec, AlertingSpec):
-        receivers = dict.fromkeys(route.receiver for route in spec.route if route.receiver)
-        return [one.name, one.kind, "*", f"tell {' '.join(receivers)}", spec.mode, one.fingerprint]
-    elif isinstance(spec, RolloutSpec):
-        asks = " ".join(objective.sli for objective in spec.objectives)
-    else:
-        asks = f"{spec.minReplicas}-{spec.maxReplicas} replicas"
-    return [one.name, one.kind, spec.service, asks, spec.mode, one.fingerprint]
+    table(policy_words.COLUMNS, map(policy_words.row, policies))
+    if alerts := policy_words.untold(policies):
+        remark(
+            f"nobody is told of {', '.join(alerts)}: name a receiver in `then.notify`, or add a policy of kind Alerting"
+        )

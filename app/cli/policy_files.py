@@ -1,10 +1,9 @@
-"""`headrace policy schema|import|diff`: what a file may say, Kubernetes' documents as ours, what would change.
+"""`headrace policy schema|import`: what a file may say, and Kubernetes' documents as ours.
 
 Registered by `app.cli.policy`. Nothing here puts a policy in force.
 """
 
 import json
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from app.cli.errors import FINDINGS, Failure
+from app.cli.errors import Failure
 from app.cli.printing import remark
-from app.history import recorded
-from app.policy.facts import PolicyDocument
-from app.policy.files import PolicyError, fingerprint, no_yaml
+from app.policy.files import PolicyError, no_yaml
 from app.policy.kinds import KINDS
 from app.policy.mistakes import mistakes
 from app.policy.model_scale import AutoscalerPolicy
-from app.settings import settings
 
 
 def schema() -> None:
@@ -82,40 +78,3 @@ def _yaml(document: dict[str, Any]) -> str:
     text = StringIO()
     YAML().dump(document, text)
     return text.getvalue()
-
-
-def changes(mine: list[PolicyDocument], theirs: list[PolicyDocument]) -> Iterator[str]:
-    """What would change if `mine` were put in force in place of `theirs`, a line each."""
-    old, new = {one.name: one for one in theirs}, {one.name: one for one in mine}
-    for name in sorted({*old, *new}):
-        if name not in old:
-            yield f"+ {name}: {new[name].kind}"
-        elif name not in new:
-            yield f"- {name}: {old[name].kind}"
-        elif old[name].fingerprint != new[name].fingerprint:
-            yield f"~ {name}: {', '.join(_differing(old[name].document, new[name].document, ''))}"
-
-
-def _differing(old: Any, new: Any, path: str) -> Iterator[str]:
-    """Fields that differ, each with what it was and what it would be."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _differing(before, after, f"{path}[{place}]")
-    elif old != new:
-        yield f"{path} {json.dumps(old)} → {json.dumps(new)}"
-
-
-def diff(mine: list[PolicyDocument], theirs: list[PolicyDocument] | None = None) -> None:
-    """Print what would change against those in force, or `theirs`; end with exit code 1 if anything would."""
-    if theirs is None:
-        sets = recorded.policy_sets(settings())
-        theirs = list(sets[-1].policies) if sets else []
-    found = list(changes(mine, theirs))
-    for line in found:
-        typer.echo(line)
-    if found:
-        raise typer.Exit(FINDINGS)
-    typer.echo(f"nothing would change: it is set {fingerprint(mine)}")

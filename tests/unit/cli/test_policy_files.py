@@ -8,7 +8,8 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from app.cli import root
-from app.cli.policy_files import changes, text_of_schema
+from app.cli.policy_diff import changes
+from app.cli.policy_files import text_of_schema
 from app.policy.facts import Record, Tick
 from app.policy.files import compiled, load
 from tests.unit.policy.builders import policy
@@ -83,9 +84,10 @@ def test_what_would_change_is_told_field_by_field():
     old = load({"a": policy("web"), "b": policy("api")})
     new = load({"a": policy("web", most=12), "c": route()})
     assert list(changes(new, old)) == [
-        "- api: Scale",
-        "+ deploys: Route",
-        "~ web: spec.maxReplicas 10 → 12",
+        "- api: Scale for web: 1-10 replicas by cpu",
+        "+ deploys: Route for *: 7 kinds of event → loadBalancer, annotate, notify, cost",
+        "~ web: Scale",
+        "    spec.maxReplicas 10 → 12",
     ]
     assert list(changes(new, new)) == []
 
@@ -107,7 +109,7 @@ def test_a_difference_between_files_needs_no_server(tmp_path):
     (tmp_path / "new.yaml").write_text(policy(target=80, most=20))
     told = headrace("policy", "diff", str(tmp_path / "new.yaml"), "--against", str(tmp_path / "old.yaml"), code=1)
     assert told.stdout == (
-        "~ web: spec.maxReplicas 10 → 20, spec.metrics[0].resource.target.averageUtilization 60 → 80\n"
+        "~ web: Scale\n    spec.maxReplicas 10 → 20\n    spec.metrics[0].resource.target.averageUtilization 60 → 80\n"
     )
     same = headrace("policy", "diff", str(tmp_path / "old.yaml"), "--against", str(tmp_path / "old.yaml"))
     assert same.stdout.startswith("nothing would change: it is set ")
