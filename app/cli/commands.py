@@ -1,5 +1,7 @@
 """`headrace pause`, `resume`, `silence`, `unsilence`: a person's word on a service, written to the control topic."""
 
+from shlex import quote
+
 import msgspec
 import typer
 
@@ -25,9 +27,8 @@ def pause(
     until_ms = now_ms() + duration_ms(last) if last else 0
     _send(Verb.PAUSE, service, reason, author or authors.default(), until_ms, direction=direction)
     way = "" if direction is Direction.BOTH else f" {direction}"
-    typer.echo(
-        f"scaling{way} of {service} is paused{f' for {last}' if last else f'; end it with `headrace resume {service}`'}"
-    )
+    end = f" for {last}" if last else f"; end it with `headrace resume {quote(service)}`"
+    typer.echo(f"scaling{way} of {service} is paused{end}")
 
 
 def resume(

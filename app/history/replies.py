@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.policy.decision import Decision
 from app.policy.durations import Seconds
-from app.policy.facts import Command, Source, Verb
+from app.policy.facts import Command, Direction, Source, Verb
 from app.policy.model import Strict
 from tasks.contract import Kind, Outcome, Scale, Status, kind_of
 
@@ -22,6 +22,9 @@ class Said(Strict):
     verb: Annotated[Verb, Field(description="What is asked for.")]
     service: Annotated[str, Field(description="The service, or `*`; left out: that of the timeline.")] = ""
     alert: Annotated[str, Field(description="Which alerts a silence is for: a name or a glob; empty: all.")] = ""
+    direction: Annotated[
+        Direction, Field(description="Which scalings a pause is for; one that is of a direction leaves the other be.")
+    ] = Direction.BOTH
     for_s: Seconds = Field(0.0, alias="for", description="For how long; 0s: until it is taken back.")
     author: Annotated[str, Field(description="Who says so.")] = "ann"
     reason: Annotated[str, Field(description="Why.")] = "a test"
@@ -30,8 +33,9 @@ class Said(Strict):
         """The same as a fact."""
         until_ms = at_ms + round(self.for_s * 1000) if self.for_s else 0
         return Command(
-            source, self.verb, self.service or service, self.author, self.reason, at_ms, until_ms, alert=self.alert
-        )
+            source, self.verb, self.service or service, self.author, self.reason, at_ms, until_ms, self.alert,
+            self.direction,
+        )  # fmt: skip
 
 
 class Became(Strict):

@@ -28,13 +28,6 @@ def test_the_examples_decide_as_they_say(file):
     assert "as expected" in headrace("policy", "test", str(file)).stdout
 
 
-def test_every_example_of_a_policy_is_tested_by_one_of_them_or_by_the_demos_own_tests():
-    named = "".join(file.read_text() for file in EXAMPLES)
-    demo = {"web.yaml", "api.yaml", "worker.yaml"}
-    policies = {file.name for file in (EXAMPLES[0].parents[1] / "policies").glob("*.yaml")}
-    assert {name for name in policies - demo if f"../policies/{name}" not in named} == set()
-
-
 @pytest.mark.parametrize(
     ("text", "values"),
     [
