@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel
 
 from app import metrics as stream_metrics
 from app.cli.policy_files import text_of_schema
@@ -22,87 +23,14 @@ from app.stream.topics import TOPICS
 from tasks import metrics as worker_metrics
 from tasks.contract import EXPIRY_S, Kind
 from tasks.settings import Settings as WorkerSettings
+from tests import docs_words as words
 
 ROOT = Path(__file__).parents[1]
 NOTICE = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
 SCHEMA = ROOT / "docs" / "policy.schema.json"
 LIMITS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
-ABOUT = {
-    "Scale": (
-        "How many replicas a service has, in the words, with the arithmetic and in the order of Kubernetes' "
-        "HorizontalPodAutoscaler: each metric asks for `replicas * (what it is / what it should be)`, rounded up, and "
-        "the largest counts; within the tolerance it is no change. Then come the stages, each of which can only weaken "
-        "it: the hold (`for`), the stabilization windows, and how fast and how far may be scaled. `headrace explain "
-        "ID` shows the number after each. A sample of a Resource is a percentage where nobody says what an instance "
-        "requests. Durations are written `30s`, `5m` or `1h30m`; quantities `100`, `250m` or `1.5k`.\n\n"
-        "What Kubernetes lacks: a series may count by an aggregate of a window (`over`, `aggregate`), and there are "
-        "three more types of metric. An Expression is a number computed in CEL, with the calls that an Alert has."
-        " Steps step by the range that a metric is in; a step is counted from the replicas there are, so samples "
-        "from before the last scaling do not count, and `cooldown` is needed for the time that the metric takes "
-        "to follow. A Backlog asks for the smallest number of workers that has all that waits done within its "
-        "deadline, `(waiting / deadline + inflow) / perReplica`, shared evenly by the partitions; more come at "
-        "once, and fewer if those could do more than is needed by the tolerance. A policy with Steps or a Backlog"
-        " and without a `behavior` scales in one jump, and its windows hold back without bringing back what was "
-        "asked for once and not done. What is known "
-        "in part, like the rate of some of the series that are added up, may ask for more and never for less."
-    ),
-    "HorizontalPodAutoscaler": (
-        "A document of `autoscaling/v2` as it is. The workload's name is the service; it is looked at every 15 s and "
-        "decides exactly as Kubernetes' own controller does on the same numbers, reasons of the conditions included."
-    ),
-    "Alert": (
-        "What people have to know, in Prometheus' words and states: pending, firing, over. `expr` is "
-        "[CEL](https://cel.dev) over windows of the service's series: `avg`, `min`, `max`, `sum`, `count` and "
-        "`rate` take a metric and a window, `quantile` a share between them, `last` and `absent` a metric, "
-        "`ratio` two numbers, `replicas()` nothing; a metric may have matchers, `rate(\"requests{code='500'}\", "
-        '"5m")`. Names, windows and shares are literals, and all numbers doubles, so write `90.0`. What cannot be'
-        " said, because data are missing, is unknown: it neither fires nor resolves, and is told as such. A "
-        "window is exact to an eighteenth of the longest that is asked of its metric. When it begins to fire, "
-        "`then` may also scale by a step, roll back, build or call a webhook: once, and what is refused is not "
-        "made up for later. Who is told is said by `then.notify`, or else by the routes of kind Alerting."
-    ),
-    "Alerting": (
-        "Who is told of which alerts, in [Alertmanager](https://prometheus.io/docs/alerting/)'s words: a tree of "
-        "routes with matchers and receivers, waits and repeats, inhibition, and intervals in which nobody is "
-        "told. A set of policies has one such document at most. The alerts of one service are told together; "
-        "grouping over services is left to Alertmanager, which can be a receiver. Silences are commands: "
-        "`headrace silence`."
-    ),
-    "Rollout": (
-        "A deploy watched and judged, in the words of Keptn's quality gates. From its first event on, what each "
-        "objective comes to is the baseline; after it finished, and settled, its objectives are judged every "
-        "`every`, and at the end of the `window` for good. Each passes, is worth a warning (half its weight) or "
-        "fails; the score is the share of the weights in percent; a key objective that fails fails all of it. Judged "
-        "is what came after the deploy finished, by samples as by windows. Fewer replicas wait for the verdict, at "
-        "most for the Scale policy's `deployHold`.\n\n"
-        "Unknown is no verdict. A value is unknown without fresh samples (and where something is divided by zero); a "
-        "criterion with a sign is, without a baseline. In a list a criterion that does not hold settles it whatever "
-        'else is unknown, so `["<=+10%", "<0.02"]` fails at 0.03 without a baseline; otherwise the objective is '
-        "unknown, and with it the whole, key objective or not, whatever the others are: it is told, and never rolled "
-        "back. An objective without `pass` is for information and makes nothing unknown. A baseline is of the first "
-        "event: `deploy_started`, or the first `pod_started` of a new version. Where `deployed` is the only one, it is "
-        "of that moment, and may have something of the new version in it already, so have the start sent too. Of a "
-        'baseline of 0 any rise is more than 10 %: `pass: [{criteria: ["<=+10%"]}, {criteria: ["<0.001"]}]` lets '
-        "either do.\n\n"
-        "What is rolled back to is the version that ran before the deploy; if that one failed, was rolled back from, "
-        "or was overtaken before it was judged, the one before it; if none is known, nothing is done and people are "
-        "told. A deploy is rolled back once at most, and a service has one rollback at a time, in which it is not "
-        "scaled. What the rollback itself sends is not watched as a deploy; if it fails, people are told and it is not "
-        "tried again. A deploy that begins while another is watched takes its place, with the baseline from before "
-        "both. A version is watched again only when a new deploy of it was announced by `deploy_started`, or another "
-        "version came between. If the policy changes meanwhile, the new words count, and a new expression has no "
-        "baseline; if it is taken out of force, nothing is judged. A service that somebody paused is judged and not "
-        "rolled back."
-    ),
-    "Route": (
-        "Which deploys and changes go to which downstream service. Every event is published on RabbitMQ with what is "
-        "known of the deployment, whether a Route is meant for it or not ([operations.md](operations.md)); a Route has "
-        "workers do something about it. A load balancer gets the instances that the events have told of, as a whole "
-        "set: during a deploy those of both versions, after it those of the new one. It is never emptied. What came "
-        "twice or late is not sent."
-    ),
-}
-"""What a page says of each kind."""
+MANY = 20
+"""Words of a field that are not listed, because there are more."""
 
 SCHEMA_LIMITS = {
     "minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}",
@@ -190,34 +118,29 @@ def topics() -> Iterator[str]:
 
 def policies() -> Iterator[str]:
     yield "# Policies"
-    yield (
-        "YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once "
-        "with its line and needs no server; `headrace policy apply FILE… -m WHY` puts the files in force in place of "
-        "all that were before, and `headrace policy diff FILE…` shows what that would change. `headrace policy import "
-        "FILE` prints Kubernetes' HorizontalPodAutoscalers as policies of kind Scale. Editors can check against "
-        "[policy.schema.json](policy.schema.json), which `headrace policy schema` prints. Examples are in "
-        "[examples/policies](../examples/policies)."
-    )
+    yield words.INTRODUCTION
     for kind, cls in KINDS.items():
         yield f"## Kind {kind}"
-        yield ABOUT[kind]
-        schema = cls.model_json_schema(by_alias=True)
-        rows = ["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")]
-        yield "\n".join(rows)
-    yield from _timelines()
-
-
-def _timelines() -> Iterator[str]:
+        yield words.ABOUT[kind]
+        yield from _example(f"examples/policies/{words.EXAMPLES[kind]}", kind)
+        yield _table(cls)
     yield "## Tests of policies"
-    yield (
-        "`headrace policy test FILE…` runs timelines against policies, without a server, in the manner of promtool; "
-        "`--junit FILE` writes the results for a CI. Each scaling and each rollback that is decided is "
-        "done at once. The notation of values is promtool's: `50x4` is 50 and four more, `50+5x4` each 5 higher, "
-        "`_x3` three times none. Examples "
-        "are in [examples/tests](../examples/tests)."
-    )
-    schema = TestFile.model_json_schema(by_alias=True)
-    yield "\n".join(["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")])
+    yield words.TIMELINES
+    yield from _example(f"examples/tests/{words.TIMELINE}")
+    yield _table(TestFile)
+
+
+def _example(name: str, kind: str = "") -> Iterator[str]:
+    """A file, or its first document of a kind."""
+    documents = (ROOT / name).read_text(encoding="utf-8").split("---\n")
+    shown = next(one for one in documents if not kind or f"\nkind: {kind}\n" in one)
+    yield f"From [{name}](../{name}):"
+    yield f"```yaml\n{shown.strip()}\n```"
+
+
+def _table(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema(by_alias=True)
+    return "\n".join(["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")])
 
 
 def _fields(schema: dict, defs: dict, path: str, above: tuple[dict, ...] = ()) -> Iterator[str]:
@@ -225,14 +148,35 @@ def _fields(schema: dict, defs: dict, path: str, above: tuple[dict, ...] = ()) -
     for name, field in schema["properties"].items():
         here = f"{path}.{name}" if path else name
         inner, suffix = _inner(field, defs)
-        default = "needed" if name in schema.get("required", ()) else _default(_shown(field))
+        default = "needed" if name in schema.get("required", ()) else _given(field, inner)
         if inner is not None:
             about = field.get("description") or inner.get("description", "")
-            yield f"| `{here}{suffix}` | {'' if default != 'needed' else default} | {_cell(about)} |"
+            yield f"| `{here}{suffix}` | {default} | {_cell(about)} |"
             if inner is not schema and inner not in above:
                 yield from _fields(inner, defs, here + suffix, (*above, schema))
         else:
-            yield f"| `{here}` | {default} | {_cell(f'{_about(field)} {_sentence(_limits(field))}'.strip())} |"
+            about = f"{_about(field)} {_one_of(field, defs)} {_sentence(_limits(field))}"
+            yield f"| `{here}` | {default} | {_cell(about)} |"
+
+
+def _given(field: dict, inner: dict | None) -> str:
+    """What a field is where it is left out."""
+    default = field.get("default")
+    if inner is not None and isinstance(default, dict):
+        return "as below"
+    return "none" if default in (None, "", [], {}) else _default(_shown(field))
+
+
+def _one_of(field: dict, defs: dict) -> str:
+    """The words that a field can be, unless what is said of it names them already."""
+    places = (field, *field.get("anyOf", ()))
+    lists = [one.get("items", {}) for one in places]
+    found = [defs[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in (*places, *lists)]
+    values = [str(value) for one in found for value in one.get("enum", ())]
+    said = field.get("description", "")
+    if not values or len(values) > MANY or all(value in said for value in values):
+        return ""
+    return f"One of {', '.join(f'`{value}`' for value in values)}."
 
 
 def _inner(field: dict, defs: dict) -> tuple[dict | None, str]:

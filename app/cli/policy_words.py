@@ -10,6 +10,7 @@ from app.policy.model_alerting import AlertingSpec
 from app.policy.model_rollout import RolloutSpec
 from app.policy.model_route import RouteSpec
 from app.policy.model_scale import ScaleSpec
+from app.policy.model_then import Then
 
 COLUMNS = ["policy", "kind", "for", "asks for", "mode", "fingerprint"]
 FEW = 3
@@ -52,13 +53,12 @@ def asks(spec: Spec) -> str:
 
 
 def untold(policies: Sequence[PolicyDocument]) -> list[str]:
-    """Alerts of a set that nobody is told of: they name no receiver, and the set has no routes."""
+    """Alerts of a set of which nobody is told and that do nothing else: no `then`, and no routes in the set."""
     found = {one.name: files.compiled(one).spec for one in policies}
     specs = {name: spec for name, spec in found.items() if spec.mode != "off"}
     if any(isinstance(spec, AlertingSpec) for spec in specs.values()):
         return []
-    alerts = {name: spec.then.notify for name, spec in specs.items() if isinstance(spec, AlertSpec)}
-    return [name for name, notify in alerts.items() if notify is None or not notify.receiver]
+    return [name for name, spec in specs.items() if isinstance(spec, AlertSpec) and spec.then == Then()]
 
 
 def _alert(spec: AlertSpec) -> str:

@@ -35,11 +35,11 @@ class Happening(Strict):
 class Instance(Strict):
     """One instance as an observer sees it."""
 
-    name: str
-    version: str = ""
+    name: Annotated[str, Field(description="Name of the instance.")]
+    version: Annotated[str, Field(description="The version that it runs; empty: nobody says.")] = ""
     phase: Annotated[str, Field(description="In Kubernetes' words, like Pending or Failed.")] = "Running"
-    ready: bool | None = True
-    restarts: int = 0
+    ready: Annotated[bool | None, Field(description="Whether it serves; null: nobody says.")] = True
+    restarts: Annotated[int, Field(ge=0, description="How often it was started again.")] = 0
     started_s: Seconds | None = Field(
         None, alias="started", description="When it started, from the beginning; left out: nobody says."
     )
@@ -63,7 +63,7 @@ class Observation(Strict):
 class Expected(Strict):
     """One decision that is expected; what is left out may be anything."""
 
-    reason: Annotated[Reason | None, Field(description="Its reason.")] = None
+    reason: Annotated[Reason | None, Field(description="Its reason, one of those in [reasons.md](reasons.md).")] = None
     policy: Annotated[str | None, Field(description="The policy that decided.")] = None
     to: Annotated[int | None, Field(description="Replicas that it scales to.")] = None
     version: Annotated[str | None, Field(description="Version that it rolls back to.")] = None

@@ -1,7 +1,7 @@
 """What a policy document of kind Alert may say, in Prometheus' words. Field names are those of the YAML."""
 
 from itertools import count
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -52,8 +52,8 @@ class AlertSpec(Strict):
 class AlertPolicy(Strict):
     """A document of kind Alert."""
 
-    apiVersion: Annotated[str, Field(pattern="^headrace/v1$")]  # noqa: N815
-    kind: Annotated[str, Field(pattern="^Alert$")]
+    apiVersion: Literal["headrace/v1"]  # noqa: N815
+    kind: Literal["Alert"]
     metadata: Metadata
     spec: AlertSpec
 

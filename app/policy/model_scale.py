@@ -290,8 +290,8 @@ class ScalePolicy(Strict):
 class ScaleTargetRef(Strict):
     """What is scaled: its name is the service."""
 
-    apiVersion: str = ""  # noqa: N815
-    kind: str = ""
+    apiVersion: Annotated[str, Field(description="Of the workload; read and not used.")] = ""  # noqa: N815
+    kind: Annotated[str, Field(description="The same, like Deployment.")] = ""
     name: Annotated[str, Field(min_length=1, description="Name of the workload, which is the service.")]
 
 
@@ -312,7 +312,7 @@ class AutoscalerMetadata(Metadata):
 
     model_config = Strict.model_config | {"extra": "ignore"}
 
-    namespace: str = ""
+    namespace: Annotated[str, Field(description="Read and not used: a service is known by its name alone.")] = ""
 
 
 class AutoscalerPolicy(Strict):
