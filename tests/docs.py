@@ -143,27 +143,32 @@ def _table(model: type[BaseModel]) -> str:
     return "\n".join(["| field | default | meaning |", "|---|---|---|", *_fields(schema, schema["$defs"], "")])
 
 
-def _fields(schema: dict, defs: dict, path: str, above: tuple[dict, ...] = ()) -> Iterator[str]:
-    """Rows of a JSON schema's properties, those within them below; an object within its like is shown once."""
+def _fields(schema: dict, defs: dict, path: str, shown: dict[int, str] | None = None) -> Iterator[str]:
+    """Rows of a JSON schema's properties, those within them below; what was shown before is not shown again."""
+    shown = {} if shown is None else shown
+    shown[id(schema)] = path
     for name, field in schema["properties"].items():
         here = f"{path}.{name}" if path else name
         inner, suffix = _inner(field, defs)
         default = "needed" if name in schema.get("required", ()) else _given(field, inner)
-        if inner is not None:
-            about = field.get("description") or inner.get("description", "")
-            yield f"| `{here}{suffix}` | {default} | {_cell(about)} |"
-            if inner is not schema and inner not in above:
-                yield from _fields(inner, defs, here + suffix, (*above, schema))
-        else:
+        if inner is None:
             about = f"{_about(field)} {_one_of(field, defs)} {_sentence(_limits(field))}"
             yield f"| `{here}` | {default} | {_cell(about)} |"
+            continue
+        about = field.get("description") or inner.get("description", "")
+        again = f" Its fields are those of `{shown[id(inner)]}`." if id(inner) in shown else ""
+        yield f"| `{here}{suffix}` | {default} | {_cell(about + again)} |"
+        if not again:
+            yield from _fields(inner, defs, here + suffix, shown)
 
 
 def _given(field: dict, inner: dict | None) -> str:
     """What a field is where it is left out."""
     default = field.get("default")
     if inner is not None and isinstance(default, dict):
-        return "as below"
+        return "by field"
+    if isinstance(default, list) and default:
+        return f"`[{', '.join(map(str, default))}]`"
     return "none" if default in (None, "", [], {}) else _default(_shown(field))
 
 

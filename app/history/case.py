@@ -24,7 +24,7 @@ class Happening(Strict):
     """An event on the timeline: a deploy's, or a change."""
 
     at_s: Seconds = Field(alias="at", description="When, from the beginning.")
-    type: Annotated[str, Field(description="As on the topic of events, like `deployed`.")]
+    type: Annotated[str, Field(description="As on the topic of events ([formats.md](formats.md)), like `deployed`.")]
     version: Annotated[str, Field(description="The version that a deploy is of.")] = ""
     environment: Annotated[str, Field(description="Where it is deployed.")] = ""
     pod: Annotated[str, Field(description="The instance, for the types that are about one.")] = ""

@@ -41,7 +41,9 @@ def parsed(texts: Matchers) -> tuple[Matcher, ...]:
 class Route(Strict):
     """Who is told of the alerts that match; what is left out is as in the route above it."""
 
-    receiver: Annotated[str, Field(description="The receiver, by its name in the targets file.")] = ""
+    receiver: Annotated[
+        str, Field(description="The receiver, by its name in the targets file; needed at the root.")
+    ] = ""
     matchers: Annotated[
         Matchers,
         Field(description='What the labels of an alert have to be, like `severity="critical"`; all must hold.'),
@@ -53,13 +55,13 @@ class Route(Strict):
         tuple[Literal["service"], ...], BeforeValidator(_ours), Field(description="Always `[service]`.")
     ] = ("service",)
     group_wait_s: Seconds | None = Field(
-        None, alias="group_wait", description="How long the first alert of a service waits for others; 30s at the root."
+        None, alias="group_wait", description="How long the first alert of a service waits for others. At the root 30s."
     )
     group_interval_s: Seconds | None = Field(
-        None, alias="group_interval", description="Least time between two messages of a service; 5m at the root."
+        None, alias="group_interval", description="Least time between two messages of a service. At the root 5m."
     )
     repeat_interval_s: Seconds | None = Field(
-        None, alias="repeat_interval", description="How often people are told again while it fires; 4h at the root."
+        None, alias="repeat_interval", description="How often people are told again while it fires. At the root 4h."
     )
     mute_time_intervals: Annotated[
         tuple[str, ...],
@@ -68,7 +70,10 @@ class Route(Strict):
     active_time_intervals: Annotated[
         tuple[str, ...], Field(description="Names of intervals in which alone people are told; left out: always.")
     ] = ()
-    routes: Annotated[tuple["Route", ...], Field(description="Routes below: the first that matches counts.")] = ()
+    routes: Annotated[
+        tuple["Route", ...],
+        Field(description="Routes below: the first that matches counts. What one leaves out is as here."),
+    ] = ()
 
     @model_validator(mode="after")
     def _waits(self) -> Self:

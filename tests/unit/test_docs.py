@@ -30,4 +30,4 @@ def test_each_kind_is_shown_by_a_policy_that_is_right(kind):
 def test_a_word_that_can_be_one_of_a_few_names_them():
     assert "`spec.mode` | `active` | active: decides and acts. shadow:" in PARTS["Kind Scale"]
     assert "One of `pause`, `resume`, `silence`, `unsilence`." in PARTS["Tests of policies"]
-    assert "| `spec.for` | as below |" in PARTS["Kind Scale"]
+    assert "| `spec.for` | by field |" in PARTS["Kind Scale"]
