@@ -63,9 +63,9 @@ is not made up for later. Who is told is said by `then.notify`, or else by the r
 ALERTING = """\
 Who is told of which alerts, in [Alertmanager](https://prometheus.io/docs/alerting/)'s words: a tree of routes with
 matchers and receivers, waits and repeats, inhibition, and intervals in which nobody is told. A set of policies has one
-such document at most. The alerts of one service are told together; grouping over services is left to Alertmanager,
-which can be a receiver. Silences are commands: `headrace silence`. What is inhibited, muted or silenced is recorded
-with its reason, and told when nothing stands against it any more, if it still fires then.\
+such document at most. The alerts of one service are told together, those of several services are not. Silences are
+commands: `headrace silence`. What is inhibited, muted or silenced is recorded with its reason, and told when nothing
+stands against it any more, if it still fires then.\
 """
 
 ROLLOUT = """\
