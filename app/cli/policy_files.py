@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -27,13 +28,21 @@ def schema() -> None:
 
 
 def text_of_schema() -> str:
-    """The schema, as it is published in docs/."""
-    union: Any = None
-    for model in KINDS.values():
-        union = model if union is None else union | model
-    found = TypeAdapter(union).json_schema(by_alias=True)
-    found |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A policy of Headrace"}
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    """The schema, as it is published in docs/: of the kind that a document names, so that mistakes are told of that."""
+    refs, inner = models_json_schema([(model, "validation") for model in KINDS.values()], by_alias=True)
+    kinds = [
+        {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": refs[model, "validation"]}
+        for kind, model in KINDS.items()
+    ]
+    found = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A policy of Headrace",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {"kind": {"enum": list(KINDS)}},
+        "allOf": kinds,
+    }
+    return json.dumps(found | inner, indent=1, ensure_ascii=False) + "\n"
 
 
 def import_(
@@ -42,8 +51,8 @@ def import_(
     ),
 ) -> None:
     """Print Kubernetes' documents as policies of kind Scale, and on stderr what could not be taken along."""
-    if not file.exists():
-        raise Failure(f"{file} does not exist; name a file of HorizontalPodAutoscalers")
+    if not file.is_file():
+        raise Failure(f"{file} is no file; name one of HorizontalPodAutoscalers")
     text = file.read_text(encoding="utf-8", errors="replace")
     try:
         documents = list(YAML(typ="safe", pure=True).load_all(text))
@@ -69,9 +78,9 @@ def _imported(document: Any) -> dict[str, Any] | None:
         return None
     if policy.metadata.namespace:
         remark(f"{name}: the namespace {policy.metadata.namespace} is not taken along; a service is known by its name")
-    return policy.as_scale().model_dump(by_alias=True, exclude_defaults=True, mode="json") | {
-        "apiVersion": "headrace/v1", "kind": "Scale"
-    }  # fmt: skip
+    ours = policy.as_scale().model_dump(by_alias=True, exclude_defaults=True, mode="json")
+    spec = {"service": ours["spec"].pop("service")} | ours["spec"]  # where people look for it
+    return {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": ours["metadata"], "spec": spec}
 
 
 def _yaml(document: dict[str, Any]) -> str:

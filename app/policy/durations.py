@@ -43,4 +43,6 @@ Seconds = Annotated[
     PlainSerializer(lambda value: f"{value:g}s"),
     WithJsonSchema({"type": "string", "format": "duration"}),
 ]
-Quantity = Annotated[float, BeforeValidator(quantity), WithJsonSchema({"type": "string", "format": "quantity"})]
+Quantity = Annotated[
+    float, BeforeValidator(quantity), WithJsonSchema({"type": ["number", "string"], "format": "quantity"})
+]

@@ -1,9 +1,11 @@
 """Policies without a server: the schema, Kubernetes' documents taken along, and what would change."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -12,9 +14,11 @@ from app.cli.policy_diff import changes
 from app.cli.policy_files import text_of_schema
 from app.policy.facts import Record, Tick
 from app.policy.files import compiled, load
+from app.policy.kinds import KINDS
 from tests.unit.policy.builders import policy
 from tests.unit.policy.test_route import route
 
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "policies").glob("*.yaml"))
 KUBERNETES = """
 apiVersion: apps/v1
 kind: Deployment
@@ -73,9 +77,9 @@ def test_a_file_without_one_is_said(tmp_path):
 
 def test_the_schema_knows_every_kind_and_what_each_needs():
     found = json.loads(text_of_schema())
-    assert {one["$ref"].rpartition("/")[2] for one in found["anyOf"]} == {
-        "ScalePolicy", "RoutePolicy", "AlertPolicy", "AlertingPolicy", "RolloutPolicy", "AutoscalerPolicy",
-    }  # fmt: skip
+    assert [one["then"]["$ref"].rpartition("/")[2] for one in found["allOf"]] == [
+        "ScalePolicy", "AlertPolicy", "AlertingPolicy", "RolloutPolicy", "RoutePolicy", "AutoscalerPolicy",
+    ]  # fmt: skip
     assert "maxReplicas" in found["$defs"]["ScaleSpec"]["required"]
     assert headrace("policy", "schema").stdout == text_of_schema()
 
@@ -119,3 +123,40 @@ def test_a_difference_between_files_needs_no_server(tmp_path):
 def test_a_file_of_kubernetes_that_is_no_yaml_is_told(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text)
     assert "is no YAML" in headrace("policy", "import", str(tmp_path / "x.yaml"), code=1).stderr
+
+
+SCHEMA = json.loads(text_of_schema())
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def documents_of(path):
+    return list(YAML(typ="safe", pure=True).load_all(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_editor_finds_no_fault_with_an_example(path):
+    for document in documents_of(path):
+        assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_editor_finds_a_slip_of_the_pen_and_speaks_of_the_kind_that_is_meant(path):
+    for document in documents_of(path):
+        (error,) = VALIDATOR.iter_errors(document | {"spec": document["spec"] | {"tyop": 1}})
+        assert list(error.absolute_path) == ["spec"]
+        assert "'tyop' was unexpected" in error.message
+
+
+def test_the_schema_is_one_and_a_document_of_no_kind_is_told_once():
+    Draft202012Validator.check_schema(SCHEMA)
+    assert [error.message for error in VALIDATOR.iter_errors({"kind": "Scael", "apiVersion": "", "metadata": {}})] == [
+        "'spec' is a required property",
+        f"'Scael' is not one of {list(KINDS)}",
+    ]
+
+
+@pytest.mark.parametrize("value", [100, 1.5, "250m", "1.5k"])
+def test_a_quantity_is_a_number_or_a_text(value):
+    (document,) = documents_of(EXAMPLES[0].parent / "queue.yaml")
+    document["spec"]["metrics"][0]["external"]["target"]["averageValue"] = value
+    assert VALIDATOR.is_valid(document)
