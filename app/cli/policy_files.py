@@ -78,6 +78,8 @@ def _imported(document: Any) -> dict[str, Any] | None:
         return None
     if policy.metadata.namespace:
         remark(f"{name}: the namespace {policy.metadata.namespace} is not taken along; a service is known by its name")
+    if policy.metadata.annotations:
+        remark(f"{name}: the annotations {', '.join(policy.metadata.annotations)} are not taken along")
     ours = policy.as_scale().model_dump(by_alias=True, exclude_defaults=True, mode="json")
     spec = {"service": ours["spec"].pop("service")} | ours["spec"]  # where people look for it
     return {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": ours["metadata"], "spec": spec}

@@ -329,7 +329,7 @@ class AutoscalerPolicy(Strict):
         words = self.spec.model_dump(by_alias=True, exclude={"scaleTargetRef"}, exclude_none=True)
         ours = {"every": "15s", "for": {"up": "0s", "down": "0s"}, "deployHold": "0s"}
         spec = {"service": self.spec.scaleTargetRef.name} | ours | words
-        name = {"name": self.metadata.name}
+        name = {"name": self.metadata.name, "labels": self.metadata.labels}
         return ScalePolicy.model_validate(
             {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": name, "spec": spec}
         )

@@ -26,7 +26,7 @@ metadata: {name: web}
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: {name: web, namespace: shop, annotations: {a: b}}
+metadata: {name: web, namespace: shop, annotations: {a: b}, labels: {team: shop}}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   minReplicas: 2
@@ -65,6 +65,8 @@ def test_a_document_of_kubernetes_becomes_a_policy_that_says_the_same(tmp_path):
         15.0,
         {"topic": "a"},
     )
+    assert mine.document["metadata"] == {"name": "web", "labels": {"team": "shop"}}
+    assert "web: the annotations a are not taken along" in done.stderr
     assert "left out: Deployment web" in done.stderr
     assert "the namespace shop is not taken along" in done.stderr
     assert "left out: broken" in done.stderr
