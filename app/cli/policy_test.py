@@ -33,7 +33,7 @@ def run_tests(
     found = [file for path in paths for file in files_in(path)]
     if not found:
         raise Failure(f"there is no file of timelines in {', '.join(map(str, paths))}")
-    results = [result for file in found for result in _results(file)]
+    results = [result for file, read, policies in _all(found) for result in _results(file, read, policies)]
     failed = [result for result in results if result[2]]
     for file, name, wrong in results:
         typer.echo(f"{'FAILED' if wrong else 'ok':<7} {file}: {name}")
@@ -46,15 +46,30 @@ def run_tests(
         raise typer.Exit(FINDINGS)
 
 
-def _results(path: Path) -> list[Result]:
-    file = _read(path)
-    policies = _policies(path, file)
-    results = []
+def _all(paths: list[Path]) -> list[tuple[Path, TestFile, list[PolicyDocument]]]:
+    """Every file with the policies that it tests; raises PolicyError with the mistakes of all of them."""
+    read: list[tuple[Path, TestFile, list[PolicyDocument]]] = []
+    problems: list[files.Problem] = []
+    for path in paths:
+        try:
+            file = _read(path)
+            read.append((path, file, _policies(path, file)))
+        except files.PolicyError as error:
+            problems += error.problems
+    if problems:
+        raise files.PolicyError(list(dict.fromkeys(problems)))  # two files may test one policy
+    return read
+
+
+def _results(path: Path, file: TestFile, policies: list[PolicyDocument]) -> list[Result]:
+    """A timeline that cannot be run is one that is not as expected, so that the others are told of too."""
+    results: list[Result] = []
     for case in file.tests:
         try:
-            results.append((str(path), case.name, run(case, policies)))
+            wrong = run(case, policies)
         except ValueError as error:
-            raise Failure(f"{path}: {case.name}: {error}") from error
+            wrong = [f"it cannot be run: {error}"]
+        results.append((str(path), case.name, wrong))
     return results
 
 

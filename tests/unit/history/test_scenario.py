@@ -238,6 +238,32 @@ def test_a_directory_stands_for_its_files(tmp_path):
     assert f"{EXAMPLES[0].name}: " in headrace("policy", "test", str(EXAMPLES[0].parent)).stdout
 
 
+def test_the_mistakes_of_all_files_are_told_at_once_and_those_of_a_policy_once(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "web.yaml").write_text(policy(most=0))
+    for name, service in (("a", "web"), ("b", "web"), ("c", "5")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"policies: [policies/web.yaml]\ntests: [{{name: x, service: {service}, expect: [{{at: 5s}}]}}]\n"
+        )
+    told = headrace("policy", "test", str(tmp_path), code=1).stderr
+    assert told.count("web.yaml:") == 1
+    assert "c.yaml:2: tests.0.service: " in told
+
+
+def test_a_timeline_that_cannot_be_run_keeps_no_other_from_being_run(tmp_path):
+    (tmp_path / "web.yaml").write_text(policy())
+    series = '[{series: "cpu{", values: 1x3}]'
+    (tmp_path / "t.yaml").write_text(
+        "policies: [web.yaml]\n"
+        "tests:\n"
+        f"  - {{name: broken, service: web, input_series: {series}, expect: [{{at: 5s}}]}}\n"
+        "  - {name: right, service: web, replicas: 2, expect: [{at: 30s, replicas: 2}]}\n"
+    )
+    told = headrace("policy", "test", str(tmp_path / "t.yaml"), code=1).stdout
+    assert "it cannot be run: 'cpu{' is no series" in told
+    assert "1 of 2 as expected" in told
+
+
 def test_junit_has_every_test_and_what_failed(tmp_path):
     (tmp_path / "web.yaml").write_text(policy())
     (tmp_path / "t.yaml").write_text(
