@@ -30,8 +30,12 @@ def setup(settings: Settings) -> None:
             "formatters": {"ours": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
             "root": {"handlers": ["stderr"], "level": "INFO"},
-            # Celery's own lines for each task would say ours again
-            "loggers": {"celery.app.trace": {"level": "ERROR"}, "celery.worker.strategy": {"level": "WARNING"}},
+            "loggers": {
+                # Celery's own lines for each task would say ours again
+                "celery.app.trace": {"level": "ERROR"},
+                "celery.worker.strategy": {"level": "WARNING"},
+                "httpx2": {"level": "WARNING"},  # a line for each request
+            },
         }
     )
     structlog.configure(

@@ -29,9 +29,11 @@ from tasks.actions.record_cost import record, recorded
 from tasks.actions.roll_back import roll_back, rolled_back
 from tasks.actions.scale import scale, scaled
 from tasks.clients.books import Books
+from tasks.clients.cluster import Cluster
 from tasks.clients.command import CommandBuilder
 from tasks.clients.dashboards import Dashboards
 from tasks.clients.haproxy import HAProxy
+from tasks.clients.kubernetes import Kubernetes
 from tasks.clients.receivers import AppriseReceivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.clients.targets import Targets
@@ -130,7 +132,10 @@ def runner() -> Runner:
     redis = Redis.from_url(config.redis_url, socket_timeout=5, socket_connect_timeout=5, retry_on_timeout=False)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     builder = CommandBuilder(config.build_command, config.build_dir, config.build_s)
-    fleets = {"simulated": SimulatedFleet(redis)}
+    fleets: dict[str, SimulatedFleet | Kubernetes] = {
+        "simulated": SimulatedFleet(redis),
+        "kubernetes": Kubernetes(Cluster(config.kube_config, config.kube_context)),
+    }
     targets = Targets(config.targets_file)
     balancers, dashboards, books = HAProxy(targets), Dashboards(targets), Books(targets)
     return Runner(

@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     build_dir: Path = Field(Path(".headrace/builds"), description="Where builds have their directories and logs.")
     build_s: float = Field(1200.0, gt=0, le=1500, description="Longest a build may take; RabbitMQ gives up at 1800.")
 
+    kube_config: Path | None = Field(
+        None,
+        description="Kubeconfig file of the cluster that the driver `kubernetes` works on: address, CA, token or "
+        "token file. Unset: the service account of the pod that the worker runs in.",
+    )
+    kube_context: str = Field("", description="Context of that file; empty: its current one.")
+
     log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")
 
