@@ -70,7 +70,7 @@ def config(settings: Settings) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours", "filters": ["folded"]}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
-        "loggers": {"faust": {"level": "WARNING"}, "mode": {"level": "WARNING"}, "aiokafka": {"level": "WARNING"}},
+        "loggers": {name: {"level": "WARNING"} for name in ("faust", "mode", "aiokafka", "httpx2")},
     }
 
 

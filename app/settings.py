@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     )
     board_minutes: float = Field(30.0, gt=0, le=1440, description="Minutes of the past that the incident page shows.")
 
+    kube_config: Path | None = Field(
+        None,
+        description="Kubeconfig file of the cluster that `headrace observe kubernetes` looks at. Unset: the service "
+        "account of the pod that it runs in.",
+    )
+    kube_context: str = Field("", description="Context of that file; empty: its current one.")
+
     install: bool = Field(
         True, description="Whether `headrace local` may install missing servers with apt-get, as root. `no` forbids it."
     )

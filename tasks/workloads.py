@@ -62,7 +62,7 @@ def version_of(pod: Mapping[str, Any]) -> str:
         return str(label)
     containers = part(pod, "spec", "containers") or []
     wished = part(pod, "metadata", "annotations", _DEFAULT)
-    main = next((one for one in containers if one.get("name") == wished), next(iter(containers), {}))
+    main: Mapping[str, Any] = next((one for one in containers if one.get("name") == wished), next(iter(containers), {}))
     image = str(main.get("image") or "").rpartition("/")[2]
     tag = _TAG.search(image.partition("@")[0])
     return tag[1] if tag else image.partition("@")[2]

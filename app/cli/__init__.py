@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "queues": Entry("queues", "queues", "Make and check the queues."),
     "policy": Entry("policy", "policy", "Check policies and put them in force."),
     "send": Entry("send", "send", "Send samples or a deploy."),
+    "observe": Entry("observe", "observe", "Tell the stream what runs elsewhere, such as in Kubernetes."),
     "pause": Entry("commands", "pause", "Pause the scaling of a service."),
     "resume": Entry("commands", "resume", "Let a paused service scale again."),
     "silence": Entry("commands", "silence", "Tell nobody of a service's alerts for a while."),

@@ -13,6 +13,7 @@ FINDINGS: Final = 1
 EXPECTED: Final = (
     ("app.history.journal", "HistoryError"),
     ("app.local.process", "ServerUnavailable"),
+    ("app.observe.cluster", "ObserveError"),
     ("app.policy.files", "PolicyError"),
     ("app.queue.parked", "ParkedError"),
     ("app.queue.topology", "TopologyError"),
