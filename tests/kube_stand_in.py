@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.kube_asking import User, allow, continued, selector
 from tests.kube_patches import APPLY, JSON, MERGE, Scales, merged, patched, scale_of
-from tests.kube_store import KINDS, OLDEST, RefusedError, Store, conflict, qualified
+from tests.kube_store import KINDS, RefusedError, Store, conflict, qualified
 
 PATH = re.compile(
     r"/(?:api/v1|apis/(?P<group>apps)/v1)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)"
@@ -275,8 +275,8 @@ class Handler(BaseHTTPRequestHandler):
         with store.lock:
             version = int(at) if at not in {"", "0"} else store.version
             first = [] if at not in {"", "0"} else store.all_of(place["plural"], place["namespace"])
-        if version < OLDEST:
-            message = f"too old resource version: {version} ({OLDEST})"
+        if version < store.oldest:
+            message = f"too old resource version: {version} ({store.oldest})"
             told = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
             self._event("ERROR", told | {"reason": "Expired", "code": 410})
             ends = 0

@@ -63,7 +63,7 @@ class Store:
         self.lock = threading.Condition()
         self.controllers = controllers
         self.objects, self.events, self.owners = {}, [], {}
-        self.version = 1000
+        self.version, self.oldest = 1000, OLDEST
 
     def get(self, plural, namespace, name):
         found = self.objects.get((plural, namespace, name))

@@ -18,7 +18,7 @@ PAUSES_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
 """Pauses before it is tried again, the last for ever after."""
 
 STEADY_S: Final = 5.0
-"""Seconds for which a watch must last to count as one that worked."""
+"""Seconds for which a watch that brought nothing must last to count as one that worked."""
 
 log = structlog.get_logger()
 
@@ -34,43 +34,43 @@ class Watched:
         self._what = what
         self._changed = changed
         self._version = ""
+        self._moved = False
 
     async def run(self) -> Never:
         """Keep them up to date until cancelled; raises ObserveError if the API will never let us."""
         failures = 0
         while True:
-            began = monotonic()
+            began, self._moved = monotonic(), False
             try:
                 if not self._version:
                     await self._list()
                 await self._follow()
-                why = "it ended at once"
             except GoneError:
                 log.info("observe_again", what=str(self._what), why="the version is too old")
-                self._version, why = "", "the version is too old again and again"
+                self._version = ""
             except BrokenError as error:
-                self._set_live(False)
-                why = str(error)
-                log.warning("observe_broken", what=str(self._what), why=why)
-            failures = 0 if monotonic() - began >= STEADY_S else failures + 1
-            if failures > 1 or not self.live:  # the first time may be by chance: nothing is missed by then
-                pause_s = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else PAUSES_S[0]
+                self._set_live(live=False)
+                log.warning("observe_broken", what=str(self._what), why=str(error))
+            worked = self._moved or monotonic() - began >= STEADY_S
+            failures = 0 if worked else failures + 1
+            if failures > 1 or not self.live:  # one that ends at once may be by chance
+                pause_s = PAUSES_S[min(max(failures, 1), len(PAUSES_S)) - 1]
                 await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads observers
 
     async def _list(self) -> None:
         found, self._version = await self._api.listed(self._what)
         self.objects = {_key(one): one for one in found}
         self.lists += 1
-        self._set_live(True)
+        self._set_live(live=True)
         self._changed.set()
 
     async def _follow(self) -> None:
         async with aclosing(self._api.changes(self._what, self._version)) as events:
             async for kind, one in events:
                 if kind == "OPEN":
-                    self._set_live(True)
+                    self._set_live(live=True)
                     continue
-                self._version = one["metadata"]["resourceVersion"]
+                self._version, self._moved = one["metadata"]["resourceVersion"], True
                 if kind in {"ADDED", "MODIFIED"}:
                     self.objects[_key(one)] = one
                 elif kind == "DELETED":
@@ -79,7 +79,7 @@ class Watched:
                     continue  # a bookmark: nothing but a newer version
                 self._changed.set()
 
-    def _set_live(self, live: bool) -> None:  # noqa: FBT001 - a flag that is set
+    def _set_live(self, *, live: bool) -> None:
         if live is not self.live:
             self.live = live
             self._changed.set()
