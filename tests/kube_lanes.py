@@ -10,6 +10,7 @@ The product has the rights of docker/kubernetes/rbac.yaml in both, and nothing e
 import json
 import os
 import secrets
+import ssl
 from pathlib import Path
 
 import httpx2
@@ -37,7 +38,7 @@ class Lane:
     def __init__(self, directory, url, token, ca=None) -> None:
         self.directory, self.url, self.ca = directory, url, ca
         self.namespace = f"headrace-{secrets.token_hex(4)}"
-        verify = str(ca) if ca else True
+        verify = ssl.create_default_context(cafile=ca)
         headers = {"Authorization": f"Bearer {token}"}
         self.http = httpx2.Client(base_url=url, headers=headers, verify=verify, timeout=20)
 

@@ -16,6 +16,7 @@ from tasks.contract import RollBack, Scale
 from tasks.errors import ConflictError, PermanentError, TemporaryError
 from tasks.workloads import GENERATION, ROLLED_BACK, SCALED
 from tests.kube_lanes import MERGE, NO_REAL, RealLane, StandInLane
+from tests.processes import wait_for
 
 SAME = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2**45}
 SCALE = Scale(id="j-0-1-0", from_replicas=2, to_replicas=4, generation=17, **SAME)
@@ -174,7 +175,8 @@ def image(lane):
 
 def test_a_rollback_runs_the_version_again_that_its_replica_set_has_once(lane, driver):
     two_versions(lane)
-    lane.patch({"spec": {"template": {"metadata": {"labels": {"tier": "front"}}}}})  # a third template, of version 2
+    lane.patch({"spec": {"template": {"metadata": {"labels": {"tier": "front"}}}}})
+    wait_for(lambda: lane.kept() == ["1", "2", "2"], 20, "the ReplicaSet of a third template, of version 2")
     assert [driver.roll_back(BACK) for _ in range(3)] == [("2", "1")] * 3
     now = lane.get()
     assert now["spec"]["template"]["metadata"]["labels"] == {"app": "web"}
