@@ -146,6 +146,9 @@ class Handler(BaseHTTPRequestHandler):
         self.mine, parts = self.server.stand_in, urlsplit(self.path)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.query = dict(parse_qsl(parts.query))
+        if self.mine.stopping.is_set():
+            self.close_connection = True
+            return
         if self._acted(self.mine.before):
             return
         try:

@@ -143,8 +143,9 @@ def connection(settings: Settings) -> SingleConfig:
 
 def told(error: Exception, what: Selection) -> Exception:
     """What an error of lightkube means: list again, try again, or give up with a sentence."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return _refused(error, what)
+    answered = error if isinstance(error, httpx2.HTTPStatusError) else error.__context__
+    if isinstance(answered, httpx2.HTTPStatusError):  # lightkube looks for a Status in it, come what may
+        return _refused(answered, what)
     if isinstance(error, httpx2.RequestError):
         return BrokenError(f"it cannot be reached: {error or type(error).__name__}")
     if isinstance(error, ConfigError | OSError):

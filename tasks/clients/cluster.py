@@ -101,7 +101,9 @@ class Cluster:
             raise TemporaryError(f"the Kubernetes API cannot be reached: {why}", 2.0) from None
         except (ConfigError, OSError) as error:  # a token's file, or the program that gives tokens
             raise TemporaryError(f"there is no token for the Kubernetes API: {error}", PATIENCE_S) from None
-        except _NO_API:
+        except _NO_API as error:
+            if isinstance(error.__context__, httpx2.HTTPStatusError):  # lightkube looks for a Status, come what may
+                raise refusal(error.__context__.response) from None
             raise TemporaryError("what answers is no Kubernetes API", 2.0) from None
 
     def _client(self) -> Client:

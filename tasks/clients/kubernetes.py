@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -41,13 +41,6 @@ class Mark(msgspec.Struct, frozen=True):
     became: int | str
 
 
-class Seen(NamedTuple):
-    """What one action has found at its first write; a conflict afterwards must not make it find its own work."""
-
-    found: int
-    became: int
-
-
 class Kubernetes:
     """Scales and rolls back workloads; each refuses an older generation than was applied."""
 
@@ -63,8 +56,8 @@ class Kubernetes:
         """
         if action.to_replicas > MOST:
             raise PermanentError(f"Kubernetes takes at most {MOST} replicas, not {action.to_replicas}")
-        done: list[Seen] = []
-        return self._while_stale(action, lambda workload: self._scaled(action, workload, done))
+        began: list[int] = []
+        return self._while_stale(action, lambda workload: self._scaled(action, workload, began))
 
     def applied(self, action: Scale) -> int | None:
         """The replicas that this very action has set, or None if it did not, or another one has since."""
@@ -83,8 +76,8 @@ class Kubernetes:
         mark = _mark(self._seen(action), ROLLED_BACK)
         return str(mark.became) if mark is not None and mark.id == action.id else None
 
-    def _scaled(self, action: Scale, workload: Workload, done: list[Seen]) -> tuple[int, int]:
-        """One try. `done` has what was found when the count was written, once it was."""
+    def _scaled(self, action: Scale, workload: Workload, began: list[int]) -> tuple[int, int]:
+        """One try. `began` has what was found at each write of it: a later try must not find its own work."""
         seen = self._read(workload)
         mark = _mark(seen, SCALED)
         if mark is not None and mark.id == action.id:
@@ -96,10 +89,10 @@ class Kubernetes:
         version = str(seen["metadata"]["resourceVersion"])
         if found != became:
             version = self._cluster.scale(seen, became)
-        if found != became or not done:
-            done[:] = [Seen(done[0].found if done else found, became)]
-        self._cluster.annotate(seen, version, _noted(action, SCALED, done[0].found, done[0].became))
-        return done[0].found, done[0].became
+            began.append(found)
+        first = began[0] if began else found
+        self._cluster.annotate(seen, version, _noted(action, SCALED, first, became))
+        return first, became
 
     def _rolled_back(self, action: RollBack, workload: Workload) -> tuple[str, str]:
         if workload.kind != "Deployment":
