@@ -57,7 +57,7 @@ class StandIn:
         self.users = {"admin": User("kubernetes-admin")}
         self.calls: deque[Call] = deque()
         self.before, self.after = [], []
-        self._server, self._port = None, 0
+        self._server, self._port, self._turn = None, 0, threading.Lock()
         self.connections, self.stopping = set(), threading.Event()
 
     @property
@@ -65,22 +65,23 @@ class StandIn:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self):
-        self.stopping.clear()
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads, self._server.block_on_close, self._server.stand_in = True, False, self
-        self._port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        with self._turn:
+            self.stopping.clear()
+            self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+            self._server.daemon_threads, self._server.block_on_close, self._server.stand_in = True, False, self
+            self._port = self._server.server_address[1]
+            threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def stop(self):
         """As if it was killed: nobody listens, and connections end in the middle."""
-        if self._server is not None:
+        with self._turn:
+            if self._server is None:
+                return
             self.stopping.set()
             self._server.shutdown()
             self._server.server_close()
-            for connection in list(self.connections):
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+            self.break_watches()
             self._server = None
 
     def once(self, method, pattern, act, times=1, after=False):
