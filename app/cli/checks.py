@@ -151,5 +151,17 @@ def gateway(config: Settings) -> Iterator[Finding]:
         yield Finding("note", "gateway", text)
 
 
-ALL: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (kafka, rabbitmq, redis, gateway)
+def kubernetes(config: Settings) -> Iterator[Finding]:
+    """Whether the API of the kubeconfig file answers us, where one is set."""
+    if config.kube_config is None:
+        return
+    from app.observe.cluster import ObserveError, reach
+
+    try:
+        yield Finding("ok", "Kubernetes", f"answers as {reach(config)} where {config.kube_config} says")
+    except ObserveError as error:
+        yield Finding("wrong", "Kubernetes", str(error))
+
+
+ALL: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (kafka, rabbitmq, redis, gateway, kubernetes)
 """Every check, in the order in which they are told."""

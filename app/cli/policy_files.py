@@ -76,8 +76,6 @@ def _imported(document: Any) -> dict[str, Any] | None:
         for path, message in mistakes(error, AutoscalerPolicy):
             remark(f"left out: {name}: {'.'.join(map(str, path))}: {message}")
         return None
-    if policy.metadata.namespace:
-        remark(f"{name}: the namespace {policy.metadata.namespace} is not taken along; a service is known by its name")
     if policy.metadata.annotations:
         remark(f"{name}: the annotations {', '.join(policy.metadata.annotations)} are not taken along")
     ours = policy.as_scale().model_dump(by_alias=True, exclude_defaults=True, mode="json")

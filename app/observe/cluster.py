@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import httpx2
 import msgspec
 from lightkube import KubeConfig, SingleConfig
+from lightkube.config.client_adapter import Client as SyncClient
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.models import User
 from lightkube.core.decoders import decode_watch_event
@@ -122,6 +123,19 @@ class Api:
     async def close(self) -> None:
         """End all connections."""
         await self._client.close()
+
+
+def reach(settings: Settings) -> str:
+    """The version of the API, for `headrace doctor`; ObserveError if it does not answer, or not to us."""
+    timeout = httpx2.Timeout(ANSWER_S)
+    try:
+        with SyncClient(connection(settings), ConnectionParams(timeout=timeout)) as api:
+            answer = api.get("version")
+            answer.raise_for_status()
+            return str(answer.json()["gitVersion"])
+    except (httpx2.HTTPError, ConfigError, OSError, KeyError, ValueError, TypeError) as error:
+        why = str(error) or type(error).__name__
+        raise ObserveError(f"the Kubernetes API of {settings.kube_config} does not serve ({why})") from error
 
 
 def connection(settings: Settings) -> SingleConfig:

@@ -148,9 +148,9 @@ class RolloutSpec(Strict):
     stale_s: Seconds = Field(
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown is no verdict."
     )
-    driver: Annotated[str, Field(description="What the workers roll back with. So far there is `simulated`.")] = (
-        "simulated"
-    )
+    driver: Annotated[
+        str, Field(description="What the workers roll back with: `simulated`, a fleet in Redis, or `kubernetes`.")
+    ] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
     mode: Mode = "active"
 

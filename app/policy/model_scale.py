@@ -206,7 +206,9 @@ class ScaleSpec(Scaling):
     stale_s: Seconds = Field(
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
     )
-    driver: Annotated[str, Field(description="What the workers scale with. So far there is `simulated`.")] = "simulated"
+    driver: Annotated[
+        str, Field(description="What the workers scale with: `simulated`, a fleet in Redis, or `kubernetes`.")
+    ] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
     notify: Annotated[
         str, Field(description="Receiver that is told of each scaling, by its name in the targets file; empty: none.")
@@ -316,7 +318,7 @@ class AutoscalerMetadata(Metadata):
 
 
 class AutoscalerPolicy(Strict):
-    """A HorizontalPodAutoscaler as it is: looked at every 15 s, held by nothing but its own words."""
+    """A HorizontalPodAutoscaler as it is, done in Kubernetes: looked at every 15 s, held by its own words alone."""
 
     apiVersion: Literal["autoscaling/v2"]  # noqa: N815
     kind: Literal["HorizontalPodAutoscaler"]
@@ -328,7 +330,9 @@ class AutoscalerPolicy(Strict):
         """The same as a policy of our own kind."""
         words = self.spec.model_dump(by_alias=True, exclude={"scaleTargetRef"}, exclude_none=True)
         ours = {"every": "15s", "for": {"up": "0s", "down": "0s"}, "deployHold": "0s"}
-        spec = {"service": self.spec.scaleTargetRef.name} | ours | words
+        scaled = self.spec.scaleTargetRef
+        target = "/".join(filter(None, (self.metadata.namespace, scaled.kind or "Deployment", scaled.name)))
+        spec = {"service": scaled.name, "driver": "kubernetes", "target": target} | ours | words
         name = {"name": self.metadata.name, "labels": self.metadata.labels}
         return ScalePolicy.model_validate(
             {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": name, "spec": spec}

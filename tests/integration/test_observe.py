@@ -15,6 +15,7 @@ from time import monotonic, sleep, time
 import msgspec
 import pytest
 
+from app.cli import checks
 from app.observe.cluster import Api, ObserveError
 from app.observe.observer import Observer
 from app.policy.facts import Source
@@ -25,7 +26,7 @@ from app.wire.rules import Raw, Rules
 from tasks.clients.cluster import Cluster
 from tasks.clients.kubernetes import Kubernetes
 from tasks.contract import Scale
-from tests.kube_lanes import CORE, MERGE, NO_REAL, RealLane, StandInLane
+from tests.kube_lanes import CORE, MERGE, NO_REAL, RealLane, StandInLane, roles
 from tests.kube_stand_in import answers, cuts
 from tests.processes import wait_for
 
@@ -316,3 +317,27 @@ def test_without_an_api_the_command_ends_with_a_sentence(headrace_env, tmp_path,
         assert running.code == 1
         assert said in running.text
         assert "Traceback" not in running.text
+
+
+def test_the_rights_that_are_given_are_those_that_are_used(stand_in):
+    stand_in.deploy()
+    stand_in.deploy("db", plural="statefulsets")
+    with Observing(stand_in) as observing:
+        observing.has("db")
+        wait_for(lambda: sum(call.verb == "watch" for call in stand_in.server.calls) >= 3, 20)
+    used = {(call.verb, call.resource) for call in stand_in.server.calls if call.user.endswith("headrace-observer")}
+    given = roles()["headrace-observer"]
+    assert used == {(verb, what) for rule in given for verb in rule["verbs"] for what in rule["resources"]}
+
+
+def test_doctor_says_whether_the_api_answers(stand_in):
+    assert list(checks.kubernetes(Settings())) == []
+    config = Settings(kube_config=stand_in.granted("headrace-observer"))
+    (found,) = checks.kubernetes(config)
+    assert (found.verdict, "v1.37.2" in found.text) == ("ok", True)
+    stand_in.server.users.clear()
+    (found,) = checks.kubernetes(config)
+    assert (found.verdict, "401" in found.text) == ("wrong", True)
+    stand_in.server.stop()
+    (found,) = checks.kubernetes(config)
+    assert (found.verdict, "does not serve" in found.text) == ("wrong", True)

@@ -68,7 +68,7 @@ def test_a_document_of_kubernetes_becomes_a_policy_that_says_the_same(tmp_path):
     assert mine.document["metadata"] == {"name": "web", "labels": {"team": "shop"}}
     assert "web: the annotations a are not taken along" in done.stderr
     assert "left out: Deployment web" in done.stderr
-    assert "the namespace shop is not taken along" in done.stderr
+    assert (compiled(mine).spec.driver, compiled(mine).spec.target) == ("kubernetes", "shop/Deployment/web")
     assert "left out: broken" in done.stderr
 
 
