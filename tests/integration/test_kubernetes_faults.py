@@ -172,6 +172,28 @@ def test_a_newer_one_that_comes_between_the_two_writes_is_left(lane, driver):
     assert effects(lane) == [2, 4, 12]
 
 
+def test_a_deploy_that_comes_between_is_not_rolled_back(lane, driver):
+    two_versions(lane)
+    lane.server.once("PATCH", "/web[?]fieldManager=headrace", lambda _: lane.deploy(version="3"))
+    with pytest.raises(ConflictError, match="version 3 runs by now"):
+        driver.roll_back(BACK)
+    assert lane.get()["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":3")
+
+
+def test_a_token_that_stands_in_the_kubeconfig_is_read_again_too(lane):
+    lane.deploy()
+    config = lane.granted("headrace-workers")
+    told, right = json.loads(config.read_text()), config.with_name(f"{config.name}.token").read_text()
+    driver = Kubernetes(Cluster(config))
+    told["users"][0]["user"] = {"token": "wrong"}
+    config.write_text(json.dumps(told))
+    with pytest.raises(PermanentError, match="does not know who asks"):
+        driver.scale(SCALE)
+    told["users"][0]["user"] = {"token": right}
+    config.write_text(json.dumps(told))
+    assert driver.scale(SCALE) == (2, 4)
+
+
 def test_a_workload_that_never_rests_is_tried_later(lane, driver):
     lane.deploy()
     lane.server.once(
