@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "journal": Entry("journal", "journal", "Read and export the journal."),
     "replay": Entry("replay", "replay", "Decide recorded facts again and compare."),
     "audit": Entry("audit", "audit", "Verify that what was decided was done, once."),
+    "costs": Entry("costs", "costs", "Say what services cost a day, and what each decision costs."),
     "quarantine": Entry("quarantine", "quarantine", "List input that could not be read."),
     "dead": Entry("dead", "dead", "Look at dead letters, send them again, drop them."),
     "doctor": Entry("doctor", "doctor", "Check settings, servers, topics and queues."),

@@ -80,7 +80,9 @@ class Downstream:
         if not self._book.exists():
             return []
         with closing(sqlite3.connect(self._book)) as db:
-            rows = db.execute("SELECT id, replicas, per_hour FROM costs ORDER BY at_ms").fetchall()
+            rows = db.execute(
+                "SELECT id, replicas, replicas * per_hour FROM costs JOIN cost_prices ON name = price ORDER BY at_ms"
+            ).fetchall()
         return [(id_, replicas, per_hour / 1e6) for id_, replicas, per_hour in rows]
 
     def heard(self) -> dict[str, str]:

@@ -13,7 +13,7 @@
 
     [books.main]
     url = "postgresql+psycopg://user:password@db/costs"   # left out: SQLite in .headrace/costs.db
-    prices = {default = 0.05, small = 0.02}  # of a replica for an hour
+    prices = {default = 0.05, small = [{price = 0.02}, {price = 0.03, from = 2027-01-01}]}  # of a replica for an hour
 
     [webhooks.deploys]
     url = "https://hooks.example.org/headrace"
@@ -26,6 +26,7 @@ stands there: that may be a password.
 
 import math
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -53,17 +54,33 @@ class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("there are `token_file` and `token_env`; leave one out")
 
 
-class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A database of costs, and the prices of a replica for an hour, by name."""
+class PriceFrom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a replica costs an hour from the midnight (UTC) on which a day begins; without one, ever since."""
 
-    prices: dict[str, float]
+    price: float
+    begins: date = msgspec.field(default=date(1970, 1, 1), name="from")
+
+
+class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A database of costs, and the prices of a replica for an hour, by name: a number, or one after another."""
+
+    prices: dict[str, float | list[PriceFrom]]
     url: str = "sqlite:///.headrace/costs.db"
 
     def __post_init__(self) -> None:
         """What is wrong, as a ValueError: msgspec adds the place."""
-        for name, price in self.prices.items():
-            if not (math.isfinite(price) and price >= 0):
-                raise ValueError(f"price `{name}` is {price}; it may be 0 or more")
+        for name, given in self.prices.items():
+            steps = self.steps(given)
+            if len({one.begins for one in steps}) < max(1, len(steps)):
+                raise ValueError(f"price `{name}` has no `price`, or two `from` one day")
+            for one in steps:
+                if not (math.isfinite(one.price) and one.price >= 0):
+                    raise ValueError(f"price `{name}` is {one.price}; it may be 0 or more")
+
+    @staticmethod
+    def steps(given: float | list[PriceFrom]) -> list[PriceFrom]:
+        """A price as it stands in the file, as one after another."""
+        return given if isinstance(given, list) else [PriceFrom(given)]
 
 
 class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,10 +143,17 @@ class Targets:
         found: Webhook = self._one("webhooks", name)
         return found
 
-    def _one(self, table: str, name: str) -> Any:
+    def names(self, table: str) -> list[str]:
+        """The names of a table."""
+        return sorted(self._of(table))
+
+    def _of(self, table: str) -> dict[str, Any]:
         if self._known is None:
             self._known = self._read()
-        known = self._known.get(table, {})
+        return self._known.get(table, {})
+
+    def _one(self, table: str, name: str) -> Any:
+        known = self._of(table)
         if name in known:
             return known[name]
         where = self._file or "HEADRACE_TARGETS_FILE, which is not set"

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import create_engine, func, select
 
-from tasks.clients import books
-from tasks.clients.books import COSTS, TOTALS, Books
+from tasks.clients.books import Books
+from tasks.clients.books.tables import COSTS, TABLES, TOTALS
 from tasks.contract import RecordCost
 from tasks.errors import PermanentError, TemporaryError
 from tests.integration.test_downstream import SAME, had, targets
@@ -34,16 +34,21 @@ def book(request, tmp_path):
         url = f"sqlite:///{tmp_path}/deep/costs.db"
     else:
         url = request.getfixturevalue("postgres").url
-    books._engine.cache_clear()
     made = Books(
         targets(tmp_path, f'[books.main]\nurl = "{url}"\nprices = {{default = 0.05, small = 0.02, large = 1e6}}\n')
     )
     yield made, url
     if request.param == "postgresql":
-        engine = create_engine(url)
-        with engine.begin() as db:
-            books._tables.drop_all(db)
-        engine.dispose()
+        emptied(url)
+
+
+def emptied(url):
+    """As on the first day."""
+    engine = create_engine(url)
+    with engine.begin() as db:
+        TABLES.drop_all(db)
+        db.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+    engine.dispose()
 
 
 def cost(number=1, replicas=2, at_ms=HOUR_MS, **more):
@@ -79,12 +84,13 @@ def test_a_newer_record_books_what_was_spent_until_then(book):
     assert total(url) == (2, 80_000, 200_000)
 
 
-def test_a_record_that_comes_late_is_kept_and_changes_no_total(book):
+def test_a_record_that_comes_late_costs_until_the_one_after_it_and_ends_the_one_before(book):
     made, url = book
-    made.record(cost(1, replicas=2, at_ms=3 * HOUR_MS))
-    made.record(cost(2, replicas=9, at_ms=1 * HOUR_MS))
-    assert total(url) == (2, 100_000, 0)
-    assert len(rows(url, COSTS)) == 2
+    made.record(cost(1, replicas=2, at_ms=1 * HOUR_MS))
+    made.record(cost(2, replicas=2, at_ms=5 * HOUR_MS))
+    assert total(url) == (2, 100_000, 400_000)
+    made.record(cost(3, replicas=10, at_ms=4 * HOUR_MS))
+    assert total(url) == (3, 100_000, 300_000 + 500_000)
 
 
 def test_workers_that_book_at_once_lose_nothing(book):
@@ -139,9 +145,7 @@ def test_more_money_than_a_book_can_hold_is_refused_and_spoils_nothing(book):
 def test_a_book_that_lost_its_tables_gets_them_again(book):
     made, url = book
     made.record(cost(1))
-    engine = create_engine(url)
-    books._tables.drop_all(engine)
-    engine.dispose()
+    emptied(url)
     with pytest.raises(TemporaryError, match="costs"):
         made.record(cost(2))
     assert made.record(cost(2))
@@ -176,7 +180,6 @@ def test_an_address_that_is_none_is_refused_without_its_password(tmp_path, url):
 
 def test_a_book_that_may_not_be_written_is_tried_again(tmp_path):
     """By an address that opens it to be read; a file without the right to write is no hindrance for root."""
-    books._engine.cache_clear()
     file = tmp_path / "costs.db"
     writer = Books(targets(tmp_path, f'[books.main]\nurl = "sqlite:///{file}"\nprices = {{default = 1}}\n'))
     writer.record(cost(1))
@@ -201,9 +204,7 @@ def test_two_workers_that_open_a_new_book_at_once_make_its_tables_once(postgres,
         ]
         assert [one.wait(60) for one in started] == [0, 0, 0, 0]
         assert len(rows(url, COSTS)) == 4
-    engine = create_engine(postgres.url)
-    books._tables.drop_all(engine)
-    engine.dispose()
+    emptied(postgres.url)
 
 
 def test_a_frozen_database_costs_a_worker_five_seconds_and_no_record(tmp_path):
@@ -229,7 +230,6 @@ def test_a_database_that_goes_away_is_tried_again_and_books_once(tmp_path):
     running = Postgres(tmp_path)
     running.start()
     try:
-        books._engine.cache_clear()
         text = (
             f'[books.main]\nurl = "{running.url.replace("postgres@", "postgres:s3cret@")}"\nprices = {{default = 1}}\n'
         )
@@ -273,7 +273,6 @@ def until_it_fails(made, booked):
 
 
 def test_on_a_full_disk_a_cost_is_tried_again_and_none_is_lost_or_doubled(small_disk, tmp_path):
-    books._engine.cache_clear()
     made = Books(
         targets(tmp_path, f'[books.main]\nurl = "sqlite:///{small_disk}/costs.db"\nprices = {{default = 1}}\n')
     )
@@ -293,4 +292,3 @@ def test_on_a_full_disk_a_cost_is_tried_again_and_none_is_lost_or_doubled(small_
         assert db.execute(select(func.count()).select_from(COSTS)).scalar() == len(booked) + 1
         assert db.execute(select(TOTALS.c.records)).scalar() == len(booked) + 1
     engine.dispose()
-    books._engine.cache_clear()

@@ -14,7 +14,7 @@ from app.local.grafana import Dashboard
 from app.local.haproxy import HAProxy
 from app.stream import client
 from app.stream.topics import DECISIONS
-from tasks.clients.books import COSTS
+from tasks.clients.books.tables import COSTS
 from tasks.contract import Kind, Status
 from tests.integration.test_downstream import had
 from tests.processes import wait_for

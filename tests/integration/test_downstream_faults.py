@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, select
 from app.local.grafana import Dashboard
 from app.local.haproxy import HAProxy
 from app.local.receiver import Receiver
-from tasks.clients.books import COSTS, TOTALS
+from tasks.clients.books.tables import COSTS, TOTALS
 from tasks.contract import Annotate, RecordCost, Status, UpdateLoadBalancer
 from tests.integration.test_downstream import had
 from tests.processes import wait_for
