@@ -38,6 +38,10 @@ REDRIVE_HEADER: Final = "x-headrace-redrive"
 """Header of a message that somebody sent again from `PARKED_QUEUE`: how often that was done with it."""
 
 
+UNKNOWN_SERVICE: Final = "unknown"
+"""The service of an outcome, and of a record, whose message names none."""
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What every action carries.
 

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from tasks import metrics
-from tasks.contract import REDRIVE_HEADER, Action, Kind, Outcome, Parked, Status, encode, kind_of
+from tasks.contract import REDRIVE_HEADER, UNKNOWN_SERVICE, Action, Kind, Outcome, Parked, Status, encode, kind_of
 from tasks.errors import RejectedError
 from tasks.incoming import LONGEST, decoded, entry_of
 from tasks.ledger import Answer, Ledger
@@ -26,9 +26,6 @@ log = structlog.get_logger()
 
 TASK: Final = "keeper.park"
 """Name of the task that parks one letter; nobody publishes it."""
-
-UNKNOWN: Final = "unknown"
-"""The service of an outcome whose message names none."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -102,7 +99,7 @@ class Keeper:
             "delivery_limit": "the workers that had it died, one after another",
         }
         return Outcome(
-            id=parked.id, action=Kind(parked.kind), service=parked.service or UNKNOWN, status=Status.DEAD,
+            id=parked.id, action=Kind(parked.kind), service=parked.service or UNKNOWN_SERVICE, status=Status.DEAD,
             detail=why.get(parked.why, f"dead-lettered by RabbitMQ: {parked.why}"), ended_at_ms=parked.at_ms,
             worker=self.worker, attempts=0, redrive=redrive,
         )  # fmt: skip

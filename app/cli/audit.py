@@ -12,6 +12,7 @@ from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.times import HELP, at_ms, now_ms, optional_ms
 from app.history import recorded
 from app.history.audit import Audit
+from app.history.explain import moment
 from app.policy.decision import decode
 from app.settings import settings
 from app.stream import client
@@ -24,11 +25,6 @@ FROM = typer.Option("-1h", "--from", help=f"Begin here: {HELP}")
 TO = typer.Option(None, "--to", help=f"End here: {HELP}; without it, now.")
 SHOWN = 20
 """Sentences that a table's reader is told; JSON has all."""
-
-
-@audit.callback()
-def _audit() -> None:
-    """A group of one command so far."""
 
 
 @audit.command()
@@ -52,6 +48,31 @@ def verify(from_: str = FROM, to: str | None = TO, output: Output = OUTPUT) -> N
     _tell(found, output)
     if found.wrong():
         raise typer.Exit(FINDINGS)
+
+
+@audit.command()
+def commands(
+    from_: str = typer.Option("-7d", "--from", help=f"Begin here: {HELP}"), to: str | None = TO, output: Output = OUTPUT
+) -> None:
+    """List what people asked for: pauses, silences, dead letters sent again and dropped; who, when and why."""
+    until = optional_ms(to)
+    found = recorded.commands(settings(), at_ms(from_), now_ms() if until is None else until)
+    if output is Output.JSON:
+        for one in found:
+            json_line(msgspec.to_builtins(one))
+        return
+    rows = [
+        [
+            moment(one.at_ms),
+            one.author,
+            f"{one.verb} {one.redrive or ''}".strip(),
+            one.service,
+            one.reason,
+            ", ".join(one.ids),
+        ]
+        for one in found
+    ]
+    table(["at (UTC)", "author", "asked for", "service", "reason", "ids"], rows)
 
 
 def _remembered(found: Audit, redis: Redis) -> None:

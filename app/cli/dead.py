@@ -9,9 +9,11 @@ import msgspec
 import typer
 
 from app.cli import author as authors
+from app.cli import redrives
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, pairs, table
 from app.history.words import moment
+from app.policy.facts import Verb
 from app.queue import parked
 from app.queue.parked import MOST_REDRIVES, Letter
 from app.settings import settings
@@ -65,9 +67,10 @@ def redrive(
     author: str | None = authors.AUTHOR,
 ) -> None:
     """Send parked messages again to where they came from, with a new expiry; what was done is not done again."""
-    by = f"{author or authors.default()}: {reason}"
+    who = author or authors.default()
     wanted = _wanted(ids, every, kind)
-    sent = parked.redrive(settings(), wanted, limit, by)
+    record = redrives.recorder(settings(), Verb.REDRIVE, who, reason)
+    sent = parked.redrive(settings(), wanted, limit, f"{who}: {reason}", record)
     _say(ids, sent, "sent again")
     if ids and len(sent) < len(ids):
         raise Failure(
@@ -82,12 +85,15 @@ def drop(
     kind: Kind | None = KIND,
     limit: int = LIMIT,
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    reason: str = typer.Option(..., "--reason", "-r", help="Why, for those who read history."),
+    author: str | None = authors.AUTHOR,
 ) -> None:
     """Delete parked messages for good; their outcomes stay."""
     wanted = _wanted(ids, every, kind)
     if not yes:
         typer.confirm("Delete them for good?", abort=True)
-    gone = parked.drop(settings(), wanted, limit)
+    record = redrives.recorder(settings(), Verb.DROP, author or authors.default(), reason)
+    gone = parked.drop(settings(), wanted, limit, record)
     _say(ids, gone, "deleted")
     if ids and len(gone) < len(ids):
         raise Failure(f"{len(ids) - len(gone)} of {len(ids)} are not parked; `headrace dead list` shows what is")

@@ -104,7 +104,8 @@ def _words(fact: facts.Fact) -> str:
             words = f"set {fact.fingerprint} of {len(fact.policies)} policies by {fact.author}: {fact.message}"
         case facts.Command():
             way = "" if fact.direction is facts.Direction.BOTH else f" {fact.direction}"
-            words = f"{fact.verb}{way} {fact.service} by {fact.author}: {fact.reason}"
+            which = f" {', '.join(fact.ids)} of" if fact.ids else ""
+            words = f"{fact.verb}{way}{which} {fact.service} by {fact.author}: {fact.reason}"
         case facts.Tick():
             words = f"all sources are read up to {moment(fact.read_until_ms)}"
         case facts.Genesis():

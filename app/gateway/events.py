@@ -63,7 +63,8 @@ def _row(place: str, fact: Word) -> Row:
             cells = {"kind": "change", "phase": cut(fact.type or "changed"), "what": cut(fact.what, TEXT)}
         case Command():
             way = "" if fact.direction is Direction.BOTH else f"{fact.direction.value} only: "
-            cells = {"kind": "command", "phase": fact.verb.value, "what": cut(f"{way}{fact.reason}", TEXT)}
+            which = f"{', '.join(fact.ids)}: " if fact.ids else ""
+            cells = {"kind": "command", "phase": fact.verb.value, "what": cut(f"{way}{which}{fact.reason}", TEXT)}
         case PolicySet():
             names = ", ".join(one.name for one in fact.policies) or "none"
             words = f"{fact.message}: {names}" if fact.message else names

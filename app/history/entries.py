@@ -96,6 +96,12 @@ def short(text: str) -> str:
     return text.rstrip(".") if len(text) <= SHORT else f"{text[:SHORT].rstrip()}…"
 
 
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`."""
+    teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def of_deploy(fact: facts.Deploy) -> Entry:
     """A step in the life of a deploy."""
     words = [_PHASES[fact.phase], fact.pod, fact.version, _where(fact.environment)]
@@ -130,7 +136,11 @@ def of_policies(fact: facts.PolicySet) -> Entry:
 
 
 def of_command(fact: facts.Command) -> Entry:
-    """A person's word."""
+    """A person's word, or what one did with dead letters."""
+    if fact.verb in facts.RECORDED:
+        did = f"sent again, for the {ordinal(fact.redrive)} time," if fact.verb is facts.Verb.REDRIVE else "dropped"
+        text = f"{fact.author} {did} {short(', '.join(fact.ids))}: {fact.reason}"
+        return Entry(at_ms=fact.at_ms, kind="command", text=text, detail={"ids": fact.ids, "redrive": fact.redrive})
     way = "" if fact.direction is facts.Direction.BOTH else f" scaling {fact.direction.value} of"
     text = f"{fact.author} asked to {fact.verb.value}{way} {fact.service}: {fact.reason}"
     return Entry(at_ms=fact.at_ms, kind="command", text=text)

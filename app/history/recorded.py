@@ -17,6 +17,7 @@ from app.policy.state import State, unpack
 from app.settings import Settings
 from app.stream import client
 from app.stream.topics import CHANGELOG, CONTROL, DECISIONS, JOURNAL, OUTCOMES, SNAPSHOTS
+from app.wire.internal import CommandMessage
 from tasks.contract import Outcome
 
 GROUP = "auto-scaler"
@@ -132,6 +133,23 @@ def policy_sets(settings: Settings) -> list[PolicyRecord]:
         except msgspec.MsgspecError:
             continue  # a command, or what the intake has put into quarantine
     return found
+
+
+def commands(settings: Settings, from_ms: int, to_ms: int) -> list[CommandMessage]:
+    """What people asked for, and did with dead letters, between two moments; what is no command is passed over."""
+    found = []
+    for message in client.read_topic(settings, CONTROL, client.offsets_at(settings, CONTROL, from_ms), _end(settings)):
+        try:
+            one = msgspec.json.decode(message.value or b"", type=CommandMessage)
+        except msgspec.MsgspecError:
+            continue
+        if from_ms <= one.at_ms < to_ms:
+            found.append(one)
+    return found
+
+
+def _end(settings: Settings) -> dict[int, int]:
+    return client.borders(settings, CONTROL)[1]
 
 
 def remembered(settings: Settings, service: str) -> State:

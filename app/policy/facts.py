@@ -177,6 +177,12 @@ class Verb(StrEnum):
     RESUME = "resume"
     SILENCE = "silence"
     UNSILENCE = "unsilence"
+    REDRIVE = "redrive"
+    DROP = "drop"
+
+
+RECORDED = frozenset({Verb.REDRIVE, Verb.DROP})
+"""Verbs of what was done already, with dead letters: they are remembered and change no decision."""
 
 
 class Direction(StrEnum):
@@ -188,9 +194,10 @@ class Direction(StrEnum):
 
 
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """A person's word on one service (or all, `*`): on its scaling or its alerts, why and until when.
+    """A person's word on one service (or all, `*`): on its scaling, its alerts or its dead letters, why and until when.
 
     `alert` is which alerts a silence is for: a name or a glob, empty for all. `direction` is what a pause is for.
+    `ids` are the messages that were sent again or dropped, and `redrive` which time that was for them.
     """
 
     source: Source
@@ -202,6 +209,8 @@ class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
     until_ms: int = 0
     alert: str = ""
     direction: Direction = Direction.BOTH
+    ids: list[str] = []
+    redrive: int = 0
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick", tag_field="kind"):

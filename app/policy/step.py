@@ -66,6 +66,8 @@ def _fold_new(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
         case facts.Change():
             take_change(state, fact, writer)
         case facts.Command():
+            if fact.verb in facts.RECORDED:
+                return []
             fold_command(state, fact)
             return [name for name in state.services if fact.service in {name, "*"}]
     return []

@@ -2,7 +2,8 @@
 
 A look takes messages without acknowledging them and gives them back, so that nothing is lost if it is
 cut off; who looks at the same moment may miss some. What is sent again goes first to where it came
-from, confirmed, and only then leaves the queue.
+from, confirmed, then on the record, and only then leaves the queue; what is dropped goes on the record
+first. So nothing leaves without a record, and who is cut off between has it all to do again.
 """
 
 import json
@@ -45,13 +46,19 @@ class Letter(NamedTuple):
         return self.about.id or f"#{self.tag}"
 
 
+Record = Callable[[list[Letter]], None]
+"""Writes down what is done with some letters; what it raises leaves them where they are."""
+
+
 def look(settings: Settings, limit: int) -> list[Letter]:
     """The oldest parked messages, at most `limit`; raises ParkedError."""
     with _channel(settings) as channel:
         return list(_letters(channel, limit))
 
 
-def redrive(settings: Settings, wanted: Callable[[Letter], bool], limit: int, by: str) -> list[Letter]:
+def redrive(
+    settings: Settings, wanted: Callable[[Letter], bool], limit: int, by: str, record: Record = lambda _: None
+) -> list[Letter]:
     """Send messages again to where they came from, at most `limit`; what was sent. Raises ParkedError.
 
     An action gets a new expiry, as if it were decided now: somebody wants it now. One that was sent
@@ -59,23 +66,30 @@ def redrive(settings: Settings, wanted: Callable[[Letter], bool], limit: int, by
     """
     sent: list[Letter] = []
     with _channel(settings) as channel:
-        for letter in _letters(channel, None):
-            if len(sent) >= limit or not wanted(letter) or letter.redrives >= MOST_REDRIVES:
-                continue
-            channel.basic_publish(*_again(letter, by), mandatory=True)
+        try:
+            for letter in _letters(channel, None):
+                if len(sent) >= limit or not wanted(letter) or letter.redrives >= MOST_REDRIVES:
+                    continue
+                channel.basic_publish(*_again(letter, by), mandatory=True)
+                sent.append(letter)
+        finally:
+            if sent:
+                record(sent)
+        for letter in sent:
             channel.basic_ack(letter.tag)
-            sent.append(letter)
     return sent
 
 
-def drop(settings: Settings, wanted: Callable[[Letter], bool], limit: int) -> list[Letter]:
+def drop(
+    settings: Settings, wanted: Callable[[Letter], bool], limit: int, record: Record = lambda _: None
+) -> list[Letter]:
     """Delete messages for good, at most `limit`; what was deleted. Raises ParkedError."""
-    gone: list[Letter] = []
     with _channel(settings) as channel:
-        for letter in _letters(channel, None):
-            if len(gone) < limit and wanted(letter):
-                channel.basic_ack(letter.tag)
-                gone.append(letter)
+        gone = [letter for letter in _letters(channel, None) if wanted(letter)][:limit]
+        if gone:
+            record(gone)
+        for letter in gone:
+            channel.basic_ack(letter.tag)
     return gone
 
 

@@ -9,7 +9,7 @@ outcomes   tasks.contract.Outcome
 is checked as strictly as the users' topics: anybody may write to a topic.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -65,7 +65,7 @@ class PolicySetMessage(msgspec.Struct, frozen=True, tag="policy_set", tag_field=
 
 
 class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """What `headrace pause`, `resume`, `silence` and `unsilence` write. `until_ms` 0 means until somebody resumes."""
+    """What `headrace pause`, `resume`, `silence`, `unsilence` and `dead` write. `until_ms` 0: until it is ended."""
 
     verb: Verb
     service: str
@@ -75,10 +75,14 @@ class CommandMessage(msgspec.Struct, frozen=True, tag="command", tag_field="kind
     until_ms: int = 0
     alert: str = ""
     direction: Direction = Direction.BOTH
+    ids: list[str] = []
+    redrive: int = 0
 
 
-MOST_INSTANCES: Final = 1000
-"""Most instances of one service that are taken one by one."""
+T = TypeVar("T")
+
+MOST_LISTED: Final = 1000
+"""Most instances of one service, and ids of one command, that are taken one by one."""
 
 ControlMessage = PolicySetMessage | CommandMessage
 
@@ -92,8 +96,7 @@ def instances(raw: Raw, source: Source, rules: Rules) -> Instances:
     found = decoded(_instances, raw)
     if found.wanted is None and found.instances is None:
         raise UnreadableError("the message says neither how many are 'wanted' nor which 'instances' there are")
-    if found.instances is not None and len(found.instances) > MOST_INSTANCES:
-        raise UnreadableError(f"there are {len(found.instances)} 'instances', and at most {MOST_INSTANCES} are taken")
+    _few(found.instances or [], "instances")
     return Instances(
         source,
         _service(found.service),
@@ -145,6 +148,8 @@ def control(raw: Raw, source: Source) -> PolicySet | Command:
             found.until_ms,
             within(found.alert, "alert"),
             found.direction,
+            [within(one, "ids", NAME_BYTES) for one in _few(found.ids, "ids")],
+            count(found.redrive, "redrive"),
         )
     documents = [_checked(one.document) for one in found.policies]
     names = [one.name for one in documents]
@@ -164,6 +169,12 @@ def outcomes(raw: Raw, source: Source) -> Reported:
         if isinstance(value, int):
             count(value, field, least=-LARGEST_COUNT)  # a driver's numbers may be below 0; state must hold them
     return Reported(source, outcome)
+
+
+def _few(names: list[T], field: str) -> list[T]:
+    if len(names) > MOST_LISTED:
+        raise UnreadableError(f"there are {len(names)} {field!r}, and at most {MOST_LISTED} are taken")
+    return names
 
 
 def _service(service: str) -> str:

@@ -1,10 +1,22 @@
 """Dead letters: each gets its outcome and is parked; people look, send it again, or drop it. On real servers."""
 
 import json
+from time import time
 
 import pytest
 
-from tasks.contract import DEAD_QUEUE, PARKED_QUEUE, Kind, Status, action_key, task_name
+from app.settings import settings as current
+from tasks.contract import (
+    DEAD_QUEUE,
+    PARKED_HEADER,
+    PARKED_QUEUE,
+    Kind,
+    Parked,
+    Status,
+    action_key,
+    encode,
+    task_name,
+)
 from tests.processes import wait_for
 from tests.rig import LEASE_S, Rig, scaling, telling, worker
 
@@ -114,8 +126,8 @@ def test_a_message_is_sent_again_three_times_at_most_and_can_be_dropped(rig, env
     assert refused.exit_code == 1
     assert "sent again 3 times already" in refused.output
     assert max(one.redrive for one in rig.outcomes("hopeless-1")) == 3
-    assert run("dead", "drop", "--kind", "notify", "--yes").output.strip() == "nothing was deleted"
-    assert run("dead", "drop", "hopeless-1", "--yes").exit_code == 0
+    assert run("dead", "drop", "--kind", "notify", "--yes", "-r", "none").output.strip() == "nothing was deleted"
+    assert run("dead", "drop", "hopeless-1", "--yes", "-r", "given up").exit_code == 0
     assert listed(run) == []
 
 
@@ -128,6 +140,67 @@ def test_a_look_takes_nothing_and_shows_all_of_a_letter(rig, env, processes, run
     shown = run("dead", "show", "shown-1")
     assert "x-death" in shown.output
     assert run("dead", "show", "other").exit_code == 1
+
+
+def dead(rig, *actions):
+    """Letters of actions that no worker has seen, parked as the keeper does it."""
+    for one in actions:
+        body, properties = _message(one, "rejected")
+        about = Parked(
+            at_ms=1, why="rejected", queue="scale", routing_key=f"action.scale.{one.service}", id=one.id, kind="scale",
+            service=one.service,
+        )  # fmt: skip
+        headers = properties["application_headers"] | {PARKED_HEADER: encode(about).decode()}
+        rig.raw(PARKED_QUEUE, body, headers, **{k: v for k, v in properties.items() if k != "application_headers"})
+
+
+def recorded(run):
+    result = run("audit", "commands", "-o", "json")
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_who_sent_what_again_and_who_dropped_it_is_on_record_once_it_was_done(rig, run):
+    dead(rig, scaling("a-1", "a"), scaling("a-2", "a"), scaling("b-1", "b"))
+    assert run("dead", "redrive", "a-1", "a-2", "b-1", "-r", "mended", "--author", "ann").exit_code == 0
+    dead(rig, scaling("a-3", "a"))
+    assert run("dead", "drop", "a-3", "--yes", "-r", "too old", "--author", "bob").exit_code == 0
+    assert run("dead", "drop", "a-3", "--yes", "-r", "again", "--author", "bob").exit_code == 1
+    found = [(o["verb"], o["service"], o["author"], o["reason"], o["ids"], o["redrive"]) for o in recorded(run)]
+    assert found == [
+        ("redrive", "a", "ann", "mended", ["a-1", "a-2"], 1),
+        ("redrive", "b", "ann", "mended", ["b-1"], 1),
+        ("drop", "a", "bob", "too old", ["a-3"], 0),
+    ]
+    assert all(abs(one["at_ms"] - time() * 1000) < 600_000 for one in recorded(run))
+    assert "too old" in run("audit", "commands").output
+    assert rig.depth("scale") == 3
+
+
+def test_what_the_broker_does_not_take_is_not_on_record_and_what_it_took_before_is(rig, run):
+    dead(rig, scaling("taken-1", "a"))
+    nowhere = Parked(
+        at_ms=1, why="rejected", queue="no-such-queue", routing_key="", id="lost-1", kind="scale", service="a"
+    )
+    rig.raw(PARKED_QUEUE, b"{}", {PARKED_HEADER: encode(nowhere).decode()})
+    refused = run("dead", "redrive", "--all", "-r", "try")
+    assert refused.exit_code == 1
+    assert [one["ids"] for one in recorded(run)] == [["taken-1"]]
+    assert sorted(one["name"] for one in listed(run)) == ["lost-1", "taken-1"]
+
+
+def test_without_kafka_nothing_leaves_and_where_there_is_none_it_is_said(rig, run, kafka, monkeypatch):
+    dead(rig, scaling("a-1", "a"), scaling("a-2", "a"))
+    kafka.kill()
+    assert run("dead", "redrive", "a-1", "-r", "mended").exit_code == 1
+    assert run("dead", "drop", "a-1", "--yes", "-r", "old").exit_code == 1
+    assert [one["name"] for one in listed(run)] == ["a-1", "a-2"]
+    assert rig.depth("scale") == 0
+    monkeypatch.setenv("HEADRACE_KAFKA_URL", "")
+    current.cache_clear()
+    sent = run("dead", "redrive", "a-1", "-r", "mended")
+    assert (sent.exit_code, "no record of this could be written for 1 messages" in sent.output) == (0, True)
+    assert rig.depth("scale") == 1
 
 
 def _message(action, why):
