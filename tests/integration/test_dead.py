@@ -5,7 +5,9 @@ from time import time
 
 import pytest
 
+from app.queue.parked import drop, redrive
 from app.settings import settings as current
+from app.stream.client import KafkaUnavailable
 from tasks.contract import (
     DEAD_QUEUE,
     PARKED_HEADER,
@@ -187,6 +189,20 @@ def test_what_the_broker_does_not_take_is_not_on_record_and_what_it_took_before_
     assert refused.exit_code == 1
     assert [one["ids"] for one in recorded(run)] == [["taken-1"]]
     assert sorted(one["name"] for one in listed(run)) == ["lost-1", "taken-1"]
+
+
+def test_what_cannot_be_put_on_record_stays_parked(rig, clean, run):
+    dead(rig, scaling("a-1", "a"))
+
+    def refused(_):
+        raise KafkaUnavailable("Kafka is away")
+
+    with pytest.raises(KafkaUnavailable):
+        drop(clean, lambda _: True, 10, refused)
+    with pytest.raises(KafkaUnavailable):
+        redrive(clean, lambda _: True, 10, "ann: mended", refused)
+    assert [one["name"] for one in listed(run)] == ["a-1"]
+    assert rig.depth("scale") == 1  # it was sent; sent once more it is the same redrive, and done once
 
 
 def test_without_kafka_nothing_leaves_and_where_there_is_none_it_is_said(rig, run, kafka, monkeypatch):
