@@ -75,13 +75,26 @@ class Scale(Message, frozen=True, kw_only=True, tag="scale", tag_field="kind"):
     target: str = ""
 
 
+class Alerted(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert, for a receiver that keeps them: known by its labels, over from `ends_ms` on.
+
+    While it fires, `ends_ms` is when it is to be taken for over if nobody says anything more of it.
+    """
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_ms: int
+    ends_ms: int
+
+
 class Notify(Message, frozen=True, kw_only=True, tag="notify", tag_field="kind"):
-    """Tell people. `receiver` names an entry of the worker's targets file."""
+    """Tell people. `receiver` names an entry of the worker's targets file; `alerts` are what it is about, if any."""
 
     receiver: str
     title: str
     body: str
     severity: str = "info"
+    alerts: list[Alerted] = []
 
 
 class Build(Message, frozen=True, kw_only=True, tag="build", tag_field="kind"):

@@ -34,7 +34,7 @@ from tasks.clients.command import CommandBuilder
 from tasks.clients.dashboards import Dashboards
 from tasks.clients.haproxy import HAProxy
 from tasks.clients.kubernetes import Kubernetes
-from tasks.clients.receivers import AppriseReceivers
+from tasks.clients.receivers import Receivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.clients.targets import Targets
 from tasks.clients.webhooks import Webhooks
@@ -141,7 +141,7 @@ def runner() -> Runner:
     return Runner(
         acts={
             Kind.SCALE: partial(scale, fleets=fleets),
-            Kind.NOTIFY: partial(notify, receivers=AppriseReceivers(targets)),
+            Kind.NOTIFY: partial(notify, receivers=Receivers(targets)),
             Kind.BUILD: partial(build, builder=builder),
             Kind.LOAD_BALANCER: partial(update, balancers=balancers),
             Kind.ANNOTATE: partial(annotate, dashboards=dashboards),

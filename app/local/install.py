@@ -19,6 +19,7 @@ PACKAGES: Final = {
     "haproxy": "haproxy",
     "chromium": "chromium",
     "postgres": "postgresql",
+    "prometheus-alertmanager": "prometheus-alertmanager",
 }
 """Program → the Debian package that brings it."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.policy.decision import SENTENCES, Reason
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_then import TEMPLATE
-from tasks.contract import EXPIRY_S, Kind, Notify
+from tasks.contract import EXPIRY_S, Alerted, Kind, Notify
 
 Values = Mapping[str, float | bool | None]
 """What each call of an expression came to."""
@@ -27,7 +27,7 @@ _MILD: Final = {"": 1, "none": 0, "info": 0, "warning": 1}
 
 @dataclass(frozen=True)
 class Told:
-    """One alert of a message. `decision` is the one that says what it is."""
+    """One alert of a message. `decision` is the one that says what it is; `ends_ms` is as in `Alerted`."""
 
     policy: AlertPolicy
     values: Values
@@ -35,6 +35,7 @@ class Told:
     decision: str
     over: bool
     unknown: bool
+    ends_ms: int
 
     def evidence(self) -> dict[str, Any]:
         """The same as evidence."""
@@ -56,6 +57,15 @@ class Told:
         state = "resolved" if self.over else "firing"
         return f"{state}: {self.summary(service)}. {'. '.join(one.rstrip('.') for one in words if one)}."
 
+    def alerted(self, service: str) -> Alerted:
+        """The same for a receiver that keeps alerts."""
+        texts = self.policy.spec.annotations.items()
+        return Alerted(
+            labels=self.policy.labels_for(service),
+            annotations={name: filled(text, self.policy, service, self.values) for name, text in texts},
+            starts_ms=self.since_ms, ends_ms=self.ends_ms,
+        )  # fmt: skip
+
     @property
     def severity(self) -> str:
         """The label of that name."""
@@ -74,7 +84,7 @@ def notification(service: str, receiver: str, told: Sequence[Told], action_id: s
         id=action_id, service=service, decided_at_ms=now_ms, reason=reason.value,
         expires_at_ms=now_ms + EXPIRY_S[Kind.NOTIFY] * 1000, receiver=receiver,
         title=_title(service, told, len(firing)), body="\n".join([*lines, f"Decision {action_id}."]),
-        severity=severity,
+        severity=severity, alerts=[one.alerted(service) for one in told],
     )  # fmt: skip
 
 

@@ -155,7 +155,9 @@ class Telling:
         memory = self._memory(one)
         _, values = asked(self.state, self.service, one.spec)
         since_ms = self.group.told[one.metadata.name] if over else memory.since_ms
-        return Told(one, values, since_ms, memory.decision, over=over, unknown=memory.unknown)
+        # it is told again after `repeat_ms`: who hears nothing for twice as long may take it for over
+        ends_ms = self.state.now_ms + (0 if over else 2 * self.way.repeat_ms)
+        return Told(one, values, since_ms, memory.decision, over=over, unknown=memory.unknown, ends_ms=ends_ms)
 
 
 def _resolves(one: AlertPolicy) -> bool:

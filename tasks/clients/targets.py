@@ -2,6 +2,7 @@
 
     [receivers]
     team = "slack://token-a/token-b/token-c"
+    pagers = "alertmanager://user:password@alertmanager.example.org:9093"    # alertmanagers:// for https
     oncall = ["mailto://user:password@example.org", "json://hooks.example.org/headrace"]
 
     [balancers]
@@ -119,7 +120,7 @@ class Targets:
         self._known: dict[str, dict[str, Any]] | None = None
 
     def receiver(self, name: str) -> list[str]:
-        """Apprise addresses of a receiver."""
+        """Addresses of a receiver: Alertmanager's, or apprise's."""
         urls: str | list[str] = self._one("receivers", name)
         return [urls] if isinstance(urls, str) else urls
 

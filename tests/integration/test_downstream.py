@@ -11,7 +11,7 @@ from app.local.grafana import Dashboard
 from app.local.receiver import Receiver
 from app.settings import Settings
 from tasks.clients.dashboards import Dashboards
-from tasks.clients.receivers import AppriseReceivers
+from tasks.clients.receivers import Receivers
 from tasks.clients.targets import Targets
 from tasks.contract import Annotate, Notify
 from tasks.errors import PermanentError, TemporaryError
@@ -124,6 +124,24 @@ def test_a_dashboard_that_refuses_for_good_is_said(dashboard, dashboards, tmp_pa
         gone.annotate(mark(), again=False)
 
 
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (HTTPStatus.UNAUTHORIZED, PermanentError), (HTTPStatus.NOT_FOUND, PermanentError),
+        (HTTPStatus.BAD_REQUEST, PermanentError), (HTTPStatus.REQUEST_TIMEOUT, TemporaryError),
+        (HTTPStatus.INTERNAL_SERVER_ERROR, TemporaryError), (HTTPStatus.SERVICE_UNAVAILABLE, TemporaryError),
+    ],
+)  # fmt: skip
+def test_each_answer_of_a_dashboard_is_heeded_and_its_token_is_in_none_of_the_words(
+    dashboard, dashboards, caplog, answer, error
+):
+    caplog.set_level("DEBUG")
+    dashboard.answer = answer
+    with pytest.raises(error, match=f"answers {int(answer)}") as raised:
+        dashboards.annotate(mark(), again=False)
+    assert "t0ken" not in str(raised.value) + caplog.text
+
+
 # Receivers
 
 
@@ -140,7 +158,7 @@ def receiver():
 @pytest.fixture
 def people(receiver, tmp_path):
     url = receiver.url.replace("http://", "json://user:s3cret@")
-    return AppriseReceivers(targets(tmp_path, f'[receivers]\nteam = "{url}"\nboth = ["{url}", "{url}?x=2"]\n'))
+    return Receivers(targets(tmp_path, f'[receivers]\nteam = "{url}"\nboth = ["{url}", "{url}?x=2"]\n'))
 
 
 def test_people_are_told_through_every_address(receiver, people):

@@ -360,3 +360,16 @@ def test_a_message_of_many_alerts_is_bounded():
 def test_how_severe_it_is_is_a_label(severity, said):
     made = Watched(alert("a", severity, "{notify: {receiver: me}}"))
     assert made.set(a=1)[-1].action.severity == said
+
+
+def test_a_message_has_its_alerts_with_labels_texts_and_an_end_that_a_repeat_comes_before():
+    made = Watched(alert("hot", then="{notify: {receiver: team, repeat_interval: 1h}}"))
+    began_ms = made.at_ms + 1000
+    (beginning,) = [one.action for one in made.set(hot=1) if isinstance(one.action, Notify)]
+    (one,) = beginning.alerts
+    assert one.labels == {"alertname": "hot", "service": "web", "severity": "info"}
+    assert one.annotations == {"summary": "hot is 1"}
+    assert (one.starts_ms, one.ends_ms) == (began_ms, began_ms + 2 * 3_600_000)
+    (end,) = [one.action for one in made.set(after_s=60, hot=0) if isinstance(one.action, Notify)]
+    assert (end.alerts[0].labels, end.alerts[0].starts_ms) == (one.labels, began_ms)
+    assert end.alerts[0].ends_ms == began_ms + 60_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.clients.receivers import AppriseReceivers
+from tasks.clients.receivers import Receivers
 from tasks.clients.targets import Targets
 from tasks.contract import Notify
 from tasks.errors import PermanentError, TemporaryError
@@ -154,7 +154,7 @@ def test_a_file_that_was_read_is_not_read_again(write):
 def test_an_address_that_is_none_is_refused_and_neither_told_nor_logged(write, caplog, url):
     caplog.set_level("DEBUG")
     with pytest.raises(PermanentError, match="'team'") as refused:
-        AppriseReceivers(write(f'[receivers]\nteam = "{url}"\n')).tell(telling())
+        Receivers(write(f'[receivers]\nteam = "{url}"\n')).tell(telling())
     assert "s3cret" not in str(refused.value)
     assert "s3c" not in caplog.text
     assert "s...t" not in caplog.text
@@ -162,4 +162,4 @@ def test_an_address_that_is_none_is_refused_and_neither_told_nor_logged(write, c
 
 def test_a_receiver_that_cannot_be_reached_is_tried_again(write):
     with pytest.raises(TemporaryError, match="'team'"):
-        AppriseReceivers(write(GOOD)).tell(telling())
+        Receivers(write(GOOD)).tell(telling())
