@@ -61,6 +61,8 @@ class Breakers:
 def target_of(action: Action) -> str:  # noqa: PLR0911 - a line a kind
     """What an action needs to be there, in words; empty for a build, which needs nothing but its worker."""
     match action:
+        case Scale(driver="command"):
+            return f"command {action.target or action.service}"
         case Scale() | RollBack():
             return f"driver {action.driver}"
         case Notify():

@@ -26,11 +26,12 @@ from tasks.actions.call_webhook import call_webhook
 from tasks.actions.load_balancer import update, updated
 from tasks.actions.notify import notify
 from tasks.actions.record_cost import record, recorded
-from tasks.actions.roll_back import roll_back, rolled_back
-from tasks.actions.scale import scale, scaled
+from tasks.actions.roll_back import Deployer, roll_back, rolled_back
+from tasks.actions.scale import Fleet, scale, scaled
 from tasks.clients.books import Books
 from tasks.clients.cluster import Cluster
 from tasks.clients.command import CommandBuilder
+from tasks.clients.commanded import Commanded
 from tasks.clients.dashboards import Dashboards
 from tasks.clients.haproxy import HAProxy
 from tasks.clients.kubernetes import Kubernetes
@@ -132,11 +133,10 @@ def runner() -> Runner:
     redis = Redis.from_url(config.redis_url, socket_timeout=5, socket_connect_timeout=5, retry_on_timeout=False)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     builder = CommandBuilder(config.build_command, config.build_dir, config.build_s)
-    fleets: dict[str, SimulatedFleet | Kubernetes] = {
-        "simulated": SimulatedFleet(redis),
-        "kubernetes": Kubernetes(Cluster(config.kube_config, config.kube_context)),
-    }
-    targets = Targets(config.targets_file)
+    targets, simulated = Targets(config.targets_file), SimulatedFleet(redis)
+    cluster = Kubernetes(Cluster(config.kube_config, config.kube_context))
+    deployers: dict[str, Deployer] = {"simulated": simulated, "kubernetes": cluster}
+    fleets: dict[str, Fleet] = {"simulated": simulated, "kubernetes": cluster, "command": Commanded(targets)}
     balancers, dashboards, books = HAProxy(targets), Dashboards(targets), Books(targets)
     return Runner(
         acts={
@@ -146,7 +146,7 @@ def runner() -> Runner:
             Kind.LOAD_BALANCER: partial(update, balancers=balancers),
             Kind.ANNOTATE: partial(annotate, dashboards=dashboards),
             Kind.COST: partial(record, books=books),
-            Kind.ROLL_BACK: partial(roll_back, deployers=fleets),
+            Kind.ROLL_BACK: partial(roll_back, deployers=deployers),
             Kind.WEBHOOK: partial(call_webhook, webhooks=Webhooks(targets)),
         },
         asks={
@@ -155,7 +155,7 @@ def runner() -> Runner:
             Kind.LOAD_BALANCER: partial(updated, balancers=balancers),
             Kind.ANNOTATE: partial(annotated, dashboards=dashboards),
             Kind.COST: partial(recorded, books=books),
-            Kind.ROLL_BACK: partial(rolled_back, deployers=fleets),
+            Kind.ROLL_BACK: partial(rolled_back, deployers=deployers),
         },
         ledger=Ledger(redis, worker, config.lease_s, config.ledger_days * 86_400),
         outcomes=Outcomes(config),

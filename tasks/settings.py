@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     targets_file: Path | None = Field(
         None,
-        description="TOML file of what actions name: `receivers`, `balancers`, `dashboards`, `books` and `webhooks`.",
+        description="TOML file of what actions name: receivers, balancers, dashboards, books, webhooks and commands.",
     )
     build_command: str = Field(
         "", description="Command of a build, in its own directory, with repo, branch and commit in the environment."

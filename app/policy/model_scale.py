@@ -207,7 +207,11 @@ class ScaleSpec(Scaling):
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
     )
     driver: Annotated[
-        str, Field(description="What the workers scale with: `simulated`, a fleet in Redis, or `kubernetes`.")
+        str,
+        Field(
+            description="What the workers scale with: `simulated`, a fleet in Redis, `kubernetes`, or `command`, one of "
+            "the targets file."
+        ),
     ] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
     notify: Annotated[

@@ -21,6 +21,11 @@
     secret_file = "/run/secrets/hook"        # `whsec_…`, or secret_env = "NAME"; several words sign all, to replace one
     private = false                          # true: it may be at an address that is not public
 
+    [commands.web]                           # of the driver `command`: no shell; count may be left out
+    scale = ["/usr/local/bin/set-replicas", "web", "{replicas}"]
+    count = ["/usr/local/bin/count-replicas", "web"]
+    limit_s = 30
+
 The clients of this package read their own table. A mistake is told with its place, and never with what
 stands there: that may be a password.
 """
@@ -35,6 +40,9 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from tasks.errors import PermanentError, TemporaryError
+
+LONGEST_S: Final = 600.0
+"""Longest that a command may take."""
 
 
 class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,12 +111,28 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("there must be either `secret_file` or `secret_env`")
 
 
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Program and arguments that scale a service, those that print how many replicas it has, and their time limit."""
+
+    scale: list[str]
+    count: list[str] = []
+    limit_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """What is wrong, as a ValueError: msgspec adds the place."""
+        if not self.scale or not self.scale[0]:
+            raise ValueError("`scale` names no program")
+        if not 0 < self.limit_s <= LONGEST_S:
+            raise ValueError(f"`limit_s` is {self.limit_s:g}; it may be above 0 and up to {LONGEST_S:g}")
+
+
 _TABLES: Final[dict[str, Any]] = {
     "receivers": str | list[str],
     "balancers": str,
     "dashboards": Dashboard,
     "books": Book,
     "webhooks": Webhook,
+    "commands": Command,
 }
 
 
@@ -142,6 +166,11 @@ class Targets:
     def webhook(self, name: str) -> Webhook:
         """A webhook."""
         found: Webhook = self._one("webhooks", name)
+        return found
+
+    def command(self, name: str) -> Command:
+        """The command that scales a service."""
+        found: Command = self._one("commands", name)
         return found
 
     def names(self, table: str) -> list[str]:
