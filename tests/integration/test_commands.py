@@ -125,19 +125,17 @@ def test_a_worker_scales_by_a_command_in_the_order_of_generations_and_is_done_af
 
 
 def test_a_command_dies_with_its_worker_and_the_next_one_does_it(clean, headrace_env, processes, tmp_path):
-    run = program(
-        tmp_path,
-        f'if test -e {tmp_path}/up; then echo "$1" >> {tmp_path}/set; exit; fi\necho $$ > {tmp_path}/pid; exec sleep 300',
-    )
+    up, pid, set_ = (tmp_path / name for name in ("up", "pid", "set"))
+    run = program(tmp_path, f'if test -e {up}; then echo "$1" >> {set_}; exit; fi\necho $$ > {pid}; exec sleep 300')
     commanded(tmp_path, run, "{replicas}", limit_s=60.0)
     env = headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S), "HEADRACE_TARGETS_FILE": str(tmp_path / "targets.toml")}
     rig = Rig(clean)
     first = worker(processes, env, "first")
     rig.send(scaling("cut-1", "web", to=5, driver="command"))
-    pid = wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 20, "the command")
+    began = wait_for(lambda: pid.exists() and pid.read_text().strip(), 20, "the command")
     first.kill()
-    wait_for(lambda: not runs(int(pid)), 20, "the command to die")
-    (tmp_path / "up").touch()
+    wait_for(lambda: not runs(int(began)), 20, "the command to die")
+    up.touch()
     worker(processes, env, "second")
     (outcome,) = rig.ended("cut-1")
     assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
