@@ -42,7 +42,8 @@ AUTOSCALER = """\
 A document of `autoscaling/v2` as it is. The workload's name is the service; it is looked at every 15 s and decides
 exactly as Kubernetes' own controller does on the same numbers, reasons of the conditions included.
 What is decided is done by the driver `kubernetes` on the workload that it names
-([operations.md](operations.md#kubernetes)), so take the document out of the cluster: two that scale one workload fight.\
+([operations.md](operations.md#kubernetes)), so take the document out of the cluster: two that scale one workload
+fight.\
 """
 
 ALERT = """\

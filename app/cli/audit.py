@@ -12,7 +12,7 @@ from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.times import HELP, at_ms, now_ms, optional_ms
 from app.history import recorded
 from app.history.audit import Audit
-from app.history.explain import moment
+from app.history.words import moment
 from app.policy.decision import decode
 from app.settings import settings
 from app.stream import client

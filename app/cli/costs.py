@@ -12,7 +12,7 @@ import typer
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, table
 from app.cli.times import HELP, at_ms, now_ms
-from app.history.explain import moment
+from app.history.words import moment
 from tasks.clients.books.account import Accounts, Stretch
 from tasks.errors import PermanentError, TemporaryError
 

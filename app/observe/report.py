@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.policy.durations import milli, quantity
-from app.wire.internal import MOST_INSTANCES
+from app.wire.internal import MOST_LISTED
 from tasks.workloads import NAME, generation_of, part, version_of
 
 Object = Mapping[str, Any]
@@ -59,7 +59,7 @@ def report(workload: Object, pods: list[Object], generation: int = 0) -> Message
         "running": int(part(workload, "status", "replicas") or 0),
         "generation": max(generation, generation_of(workload)),
     }
-    if len(pods) <= MOST_INSTANCES:
+    if len(pods) <= MOST_LISTED:
         told["instances"] = [_instance(pod) for pod in pods]
     return told
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from redis import Redis
 
 from app.settings import settings as current
 from app.stream import client
@@ -118,18 +119,22 @@ def test_doctor_finds_nothing_wrong_with_right_servers(run):
     assert result.exit_code == 0
 
 
-def test_doctor_tells_a_redis_that_forgets(run, clean):
-    from redis import Redis
-
-    with Redis.from_url(clean.redis_url) as redis:
-        was = redis.config_get("maxmemory-policy")["maxmemory-policy"]
-        redis.config_set("maxmemory-policy", "allkeys-lru")
+@pytest.mark.parametrize(
+    ("name", "wrong", "why"),
+    [("maxmemory-policy", "allkeys-lru", "may evict"), ("appendonly", "no", "a restart forgets")],
+)
+def test_doctor_tells_a_redis_that_forgets(run, clean, name, wrong, why):
+    with Redis.from_url(clean.redis_url, decode_responses=True) as redis:
+        was = redis.config_get(name)[name]
+        redis.config_set(name, wrong)
         try:
             result = run("doctor")
         finally:
-            redis.config_set("maxmemory-policy", was)
+            redis.config_set(name, was)
     assert result.exit_code == 1
-    assert "maxmemory-policy is allkeys-lru" in result.stdout
+    assert f"{name} is {wrong}" in result.stdout
+    assert why in result.stdout
+    assert f"CONFIG SET {name} {was}" in result.stdout
 
 
 def test_doctor_says_what_half_a_set_up_leaves_out(run, monkeypatch):

@@ -13,12 +13,14 @@ from app.local import ports
 from app.local import servers as local
 from app.local.receiver import Receiver
 from app.settings import Settings
-from tasks.contract import PARKED_QUEUE, Kind, Status, encode, task_name
+from app.stream.topics import JOURNAL, TOPICS
+from tasks.contract import EXPIRY_S, PARKED_QUEUE, Kind, Status, action_key, encode, task_name
 from tests import fresh
 from tests.processes import Processes, wait_for
 from tests.rig import LEASE_S, Rig, building, scaling, telling, worker
 
 NAME = task_name(Kind.SCALE)
+DAY_MS = 86_400_000
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 
 
@@ -88,6 +90,17 @@ def test_an_action_delivered_three_times_has_one_effect_and_three_equal_outcomes
     assert (outcomes[0].status, outcomes[0].found, outcomes[0].set) == (Status.DONE, 2, 4)
     assert sorted(one.repeats for one in outcomes) == [0, 1, 2]
     assert rig.effects("thrice") == ["thrice-1"]
+
+
+def test_what_was_done_is_remembered_for_longer_than_the_journal_and_any_expiry_last(rig):
+    rig.fleet("kept")
+    rig.send(scaling("kept-1", "kept"))
+    rig.ended("kept-1")
+    left_ms = rig.redis.pttl(action_key("kept-1"))
+    journal_ms = int(next(one for one in TOPICS if one.name == JOURNAL).config["retention.ms"])
+    kept_ms = journal_ms + max(EXPIRY_S.values()) * 1000
+    assert kept_ms == 15 * DAY_MS
+    assert kept_ms - 600_000 < left_ms <= kept_ms
 
 
 def test_a_repeat_that_comes_while_the_first_runs_waits_for_it(rig):
