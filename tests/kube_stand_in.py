@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.kube_asking import User, allow, continued, selector
 from tests.kube_patches import APPLY, JSON, MERGE, Scales, merged, patched, scale_of
-from tests.kube_store import KINDS, RefusedError, Store, conflict, qualified
+from tests.kube_store import KINDS, RefusedError, Store, conflict, details, qualified
 
 PATH = re.compile(
     r"/(?:api/v1|apis/(?P<group>apps)/v1)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)"
@@ -238,7 +238,9 @@ class Handler(BaseHTTPRequestHandler):
         return 201, self.mine.store.create(place["plural"], place["namespace"], given, self._manager())
 
     def _delete(self, place):
-        return 200, self.mine.store.delete(place["plural"], place["namespace"], place["name"])
+        gone = self.mine.store.delete(place["plural"], place["namespace"], place["name"])
+        told = details(place["plural"], place["name"]) | {"uid": gone["metadata"]["uid"]}
+        return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": told}
 
     def _patch(self, place):
         kind = (self.headers.get("Content-Type") or "").partition(";")[0]
@@ -292,7 +294,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _events(self, place, where, wanted):
         version, ends, bookmarks = where
-        store, marked = self.mine.store, monotonic()
+        store, marked, began = self.mine.store, monotonic(), version
         while (left := ends - monotonic()) > 0 and not self.mine.stopping.is_set():
             with store.lock:
                 store.lock.wait_for(lambda: store.version > version, min(left, BOOKMARK_S))  # noqa: B023 - asked at once
@@ -301,7 +303,11 @@ class Handler(BaseHTTPRequestHandler):
             for _, event, plural, one, before in news:
                 if plural == place["plural"] and place["namespace"] in {None, one["metadata"]["namespace"]}:
                     self._told(event, one, before, wanted)
-            if bookmarks and (monotonic() - marked >= BOOKMARK_S or ends - monotonic() <= BOOKMARK_S):
+            if (
+                bookmarks
+                and version > began
+                and (monotonic() - marked >= BOOKMARK_S or ends - monotonic() <= BOOKMARK_S)
+            ):
                 marked = monotonic()
                 group, kind = KINDS[place["plural"]]
                 blank = BLANK.get(place["plural"], {})

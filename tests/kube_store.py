@@ -26,6 +26,18 @@ TEMPLATE = {
     "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": {},
     "schedulerName": "default-scheduler",
 }  # fmt: skip
+SPECS = {
+    "Deployment": {
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
+        "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
+    },
+    "StatefulSet": {
+        "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    },
+}  # fmt: skip
+"""Defaults of each kind."""
 
 
 class RefusedError(Exception):
@@ -40,8 +52,10 @@ def qualified(plural):
     return ".".join(filter(None, (plural, KINDS[plural][0])))
 
 
-def details(plural, name, **more):
-    return {"name": name, "group": KINDS[plural][0], "kind": plural, **more}
+def details(plural, name):
+    """What a Status says that it is about; the core group has no name and is left out."""
+    group = {"group": KINDS[plural][0]} if KINDS[plural][0] else {}
+    return {"name": name, **group, "kind": plural}
 
 
 def invalid(kind, group, name, field, why):
@@ -99,6 +113,7 @@ class Store:
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise conflict(plural, name, qualified(plural), why)
         given["resourceVersion"] = before["metadata"]["resourceVersion"]
+        _default(KINDS[plural][1], after)
         _check(plural, after)
         spec = after.get("spec") != before.get("spec")
         if spec or (plural == "deployments" and given.get("annotations") != before["metadata"].get("annotations")):
@@ -227,13 +242,8 @@ def _default(kind, one):
             container.setdefault(name, value)
     for name, value in TEMPLATE.items():
         spec["template"]["spec"].setdefault(name, value)
-    if kind == "Deployment":
-        rolling = {"maxUnavailable": "25%", "maxSurge": "25%"}
-        for name, value in (
-            ("strategy", {"type": "RollingUpdate", "rollingUpdate": rolling}), ("revisionHistoryLimit", 10),
-            ("progressDeadlineSeconds", 600),
-        ):  # fmt: skip
-            spec.setdefault(name, value)
+    for name, value in SPECS.get(kind, {}).items():
+        spec.setdefault(name, copy.deepcopy(value))
 
 
 def _check(plural, one):
@@ -250,5 +260,5 @@ def _check(plural, one):
         raise invalid(kind, group, name, "spec.replicas", why)
     labels = spec["template"]["metadata"].get("labels", {})
     if not spec["selector"]["matchLabels"].items() <= labels.items():
-        why = f"Invalid value: {json.dumps(labels)}: `selector` does not match template `labels`"
+        why = f"Invalid value: {json.dumps(labels, separators=(',', ':'))}: `selector` does not match template `labels`"
         raise invalid(kind, group, name, "spec.template.metadata.labels", why)
