@@ -209,8 +209,8 @@ class ScaleSpec(Scaling):
     driver: Annotated[
         str,
         Field(
-            description="What the workers scale with: `simulated`, a fleet in Redis, `kubernetes`, or `command`, one of "
-            "the targets file."
+            description="What the workers scale with: `simulated`, a fleet in Redis, `kubernetes`, or `command`, "
+            "one of the targets file."
         ),
     ] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
