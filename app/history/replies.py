@@ -4,7 +4,7 @@ Called by `app.history.scenario`.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,9 @@ class Said(Strict):
     """A person's word: scaling is paused, alerts are silenced, or not any more."""
 
     at_s: Seconds = Field(alias="at", description="When, from the beginning.")
-    verb: Annotated[Verb, Field(description="What is asked for.")]
+    verb: Annotated[
+        Literal[Verb.PAUSE, Verb.RESUME, Verb.SILENCE, Verb.UNSILENCE], Field(description="What is asked for.")
+    ]
     service: Annotated[str, Field(description="The service, or `*`; left out: that of the timeline.")] = ""
     alert: Annotated[str, Field(description="Which alerts a silence is for: a name or a glob; empty: all.")] = ""
     direction: Annotated[

@@ -7,7 +7,7 @@ import pytest
 
 from app.observe.report import Pods, report, service_of
 from app.policy.facts import Source
-from app.wire.internal import MOST_INSTANCES, instances
+from app.wire.internal import MOST_LISTED, instances
 from app.wire.rules import Raw, Rules
 
 NOW_MS = 1_795_860_000_000
@@ -140,7 +140,7 @@ def test_the_pods_are_those_that_the_workload_selects(selector, chosen):
 
 
 def test_of_more_pods_than_the_intake_takes_there_are_the_counts():
-    pods = [pod(f"web-{number:04}") for number in range(MOST_INSTANCES + 1)]
-    assert len(told(workload(), *pods[:-1]).instances) == MOST_INSTANCES
+    pods = [pod(f"web-{number:04}") for number in range(MOST_LISTED + 1)]
+    assert len(told(workload(), *pods[:-1]).instances) == MOST_LISTED
     fact = told(workload(), *pods)
     assert (fact.instances, fact.wanted) == (None, 3)
