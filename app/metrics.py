@@ -28,6 +28,7 @@ CHECKPOINTS: Final = Counter("headrace_checkpoints", "States written to the chan
 SNAPSHOTS: Final = Counter("headrace_snapshots", "States written to the snapshots topic")
 ROUTED: Final = Counter("headrace_routed", "Actions confirmed by RabbitMQ", ["kind"])
 PUBLISH_RETRIES: Final = Counter("headrace_publish_retries", "Publications to RabbitMQ that had to be tried again")
+HELD: Final = Gauge("headrace_held_back", "Actions that wait because RabbitMQ refuses their kind", ["kind"])
 RECEIVED: Final = Counter("headrace_gateway_received", "Requests that the gateway took or refused", ["what", "status"])
 SPOOLED: Final = Gauge("headrace_gateway_spooled", "Builds that wait on the gateway's disk for RabbitMQ")
 TRANSPORT: Final = Gauge("headrace_transport", "What the transport met, see app/stream/transport.py", ["app", "what"])

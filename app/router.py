@@ -2,12 +2,14 @@
 
 The order of effects is in `handle`: decode → publish → confirmed by RabbitMQ → commit. It judges
 nothing: what is on the decisions topic with an action or an event is sent, expired or not, and nothing
-else is. While RabbitMQ is away the partition stands still; lag is the alarm.
+else is. While RabbitMQ is away the partition stands still; lag is the alarm. A kind whose queue is full
+is held back, up to a limit, and nothing is committed past the oldest of it; the other kinds go on.
 
 `faust -A app.router worker -l info` runs it alone.
 """
 
 import sys
+from collections.abc import Awaitable
 from functools import cache
 from typing import Any
 
@@ -16,7 +18,6 @@ import msgspec
 import structlog
 from mode import Service
 
-from app import metrics
 from app.policy import decision as decisions
 from app.queue.connection import refusal
 from app.queue.message import Outgoing, outgoing
@@ -40,11 +41,8 @@ def build(config: Settings) -> faust.App:
     publisher = Publisher(config.rabbitmq_url)
     app.waits_for = lambda: publisher.waits_for
 
-    async def handle(block: Block) -> None:
-        messages = [message for record in block.records for message in to_send(record.value)]
-        await publisher.publish(messages)
-        for message in messages:
-            metrics.ROUTED.labels(message.kind).inc()
+    async def handle(block: Block) -> Awaitable[None] | None:
+        return await publisher.offer([message for record in block.records for message in to_send(record.value)])
 
     class Publishing(Service):
         """Starts and stops the publisher with the app."""

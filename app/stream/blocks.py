@@ -13,11 +13,12 @@ class Block:
     compaction leave holes. Records have `offset`, `key`, `value`, `headers` and `timestamp`.
 
     `done` is set when everything that the block caused is durable downstream: nothing is committed
-    without it. `dropped` is set when a rebalance takes the block back; it comes again, maybe to
-    another process, so nothing of it may be written any more. `writes` counts what was written for it.
+    without it. `held` is set when all but something that is held back is: what comes after the block may be
+    handled, and is not committed. `dropped` is set when a rebalance takes the block back; it comes again, maybe
+    to another process, so nothing of it may be written any more. `writes` counts what was written for it.
     """
 
-    __slots__ = ("done", "dropped", "end", "records", "start", "tp", "writes")
+    __slots__ = ("done", "dropped", "end", "held", "records", "start", "tp", "writes")
 
     def __init__(self, tp: TP, start: int, end: int, records: list[Any]) -> None:
         self.tp = tp
@@ -25,6 +26,7 @@ class Block:
         self.end = end
         self.records = records
         self.done = False
+        self.held = False
         self.dropped = False
         self.writes = 0
 

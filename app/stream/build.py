@@ -6,7 +6,7 @@ ends the process before anything is acknowledged. A supervisor starts it again a
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -101,7 +101,8 @@ def _watch(app: faust.App, settings: Settings) -> None:
 
 def blocks(app: faust.App, topic: str, handle: Handle) -> None:
     """Have `handle` called with each block of a topic, a partition's one after the other; what it returns from is
-    done for good. Partitions do not wait for each other.
+    done for good, or, where it returns something to wait for, when that has ended: those behind it do not wait.
+    Partitions do not wait for each other.
     """
     if topic not in app.block_topics:
         raise ImproperlyConfigured(
@@ -114,11 +115,12 @@ def blocks(app: faust.App, topic: str, handle: Handle) -> None:
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", maxsize=64
     )
 
-    async def work(block: Block) -> None:
+    async def work(block: Block) -> Awaitable[None] | None:
         if not app.consumer.positions.turn_of(block):
             raise Fenced
         await app.consumer.heart.fence()
-        await handle(block)
+        rest = await handle(block)
+        return None if rest is None else guarded(_awaited, rest)
 
     async def agent(stream: Any) -> None:
         async for event in stream.events():
@@ -126,6 +128,10 @@ def blocks(app: faust.App, topic: str, handle: Handle) -> None:
                 app.consumer.lanes.put(block, partial(guarded, work))
 
     app.agent(channel, name=f"{app.conf.id}.{topic}")(agent)
+
+
+async def _awaited(rest: Awaitable[None]) -> None:
+    await rest
 
 
 def configured() -> Settings:

@@ -2,7 +2,8 @@
 
 Filled by the agents of `app.stream.build`; emptied and waited for by the transport. A block is
 done when its handler has returned, and nothing else counts: Faust acknowledges an event whose
-agent raised or was cancelled. The lanes commit nothing and read nothing.
+agent raised or was cancelled. A handler that returns something to wait for holds part of its block back:
+those behind it are handled, and the block is done when that has ended. The lanes commit nothing and read nothing.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from faust.types.tuples import TP
 
 from app.stream.blocks import IN_HAND, Block, Fenced
 
-Handle = Callable[[Block], Awaitable[None]]
+Handle = Callable[[Block], Awaitable[Awaitable[None] | None]]
+"""What is done with a block; gives back what is still to end before the block is done, if anything is held back."""
 
 
 class Lanes:
@@ -25,6 +27,7 @@ class Lanes:
         self._finished = finished
         self._waiting: dict[TP, deque[tuple[Block, Handle]]] = {}
         self._running: dict[TP, asyncio.Task[None]] = {}
+        self._held: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> set[TP]:
@@ -56,18 +59,34 @@ class Lanes:
     async def _one(self, block: Block, handle: Handle) -> None:
         IN_HAND.set(block)
         try:
-            await handle(block)
+            rest = await handle(block)
         except Fenced:
             return
+        if rest is None:
+            block.done = not block.dropped
+            return
+        block.held, block.records = True, []
+        task = asyncio.create_task(self._end(block, rest), name=f"rest of {block}")
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+
+    async def _end(self, block: Block, rest: Awaitable[None]) -> None:
+        await rest
         block.done = not block.dropped
+        self._finished(block)
 
     async def settle(self, longest_s: float) -> bool:
-        """Begin nothing more, and wait for the handlers at work, but not for ever; whether all have ended."""
+        """Begin nothing more, and wait for the handlers at work, but not for ever; whether all have ended.
+
+        What is held back is not waited for: it comes again.
+        """
         for waiting in self._waiting.values():
             waiting.clear()
         deadline = monotonic() + longest_s
         while self._running and (left := deadline - monotonic()) > 0:
             await asyncio.wait(self._running.values(), timeout=left)
+        for held in list(self._held):
+            held.cancel()
         return not self._running
 
     def end(self) -> None:

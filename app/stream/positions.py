@@ -13,6 +13,8 @@ from app.stream.blocks import Block
 
 MAX_OPEN: Final = 4
 """Blocks of one partition that may be under way: beyond, it is left out of the fetch."""
+MAX_AHEAD: Final = 100_000
+"""Positions that a partition may be ahead of the first one that is held back: so much comes again after a crash."""
 
 
 class Positions:
@@ -23,6 +25,7 @@ class Positions:
         self._counts = counts
         self._room = room
         self._open: dict[TP, deque[Block]] = {}
+        self._left_out: set[TP] = set()
         self.done: dict[TP, int] = {}
         """Position up to which everything of a partition is done."""
         self.expected: dict[TP, int] = {}
@@ -32,7 +35,17 @@ class Positions:
 
     def full(self, tp: TP) -> bool:
         """Whether enough of a partition is under way."""
-        return len(self._open.get(tp, ())) >= MAX_OPEN
+        entries = self._open.get(tp)
+        if not entries:
+            return False
+        if entries[0].held:
+            under_way = sum(not (block.done or block.held) for block in entries)
+            full = under_way >= MAX_OPEN or entries[-1].end - entries[0].start >= MAX_AHEAD
+        else:
+            full = len(entries) >= MAX_OPEN
+        if full:
+            self._left_out.add(tp)
+        return full
 
     def start(self, tp: TP, position: int) -> None:
         """A partition is read from here on, whatever was under way of it."""
@@ -53,10 +66,12 @@ class Positions:
         entries = self._open.get(block.tp)
         if entries is None:
             return
-        was_full = self.full(block.tp)
         while entries and entries[0].done:
             self.done[block.tp] = entries.popleft().end
-        if was_full and not self.full(block.tp):
+        if entries and entries[0].held:
+            self._open[block.tp] = _merged(entries)
+        if block.tp in self._left_out and not self.full(block.tp):
+            self._left_out.discard(block.tp)
             self._room()
 
     def turn_of(self, block: Block) -> bool:
@@ -69,7 +84,7 @@ class Positions:
         if block.dropped or not any(entry is block for entry in entries):
             self._counts["stale"] += 1
             return False
-        if entries[0] is not block:
+        if next(entry for entry in entries if not (entry.done or entry.held)) is not block:
             raise RuntimeError(f"{block} came to its handler before an earlier block of its partition was done")
         return True
 
@@ -100,3 +115,15 @@ class Positions:
             return self.done.get(tp, -1), entries[0].writes if entries else 0
         except IndexError:  # the last one was taken out this moment
             return self.done.get(tp, -1), -1
+
+
+def _merged(entries: deque[Block]) -> deque[Block]:
+    """The same positions, neighbours that are done as one: there are never many more than are held back."""
+    found: deque[Block] = deque()
+    for block in entries:
+        if found and found[-1].done and block.done:
+            found[-1].end = block.end
+            found[-1].records = []
+        else:
+            found.append(block)
+    return found

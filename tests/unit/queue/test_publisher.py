@@ -5,16 +5,26 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from app.queue import held
 from app.queue import publisher as publishers
 from app.queue.link import Refused
 from app.queue.message import of_action
 from app.queue.publisher import Publisher
-from tasks.contract import Scale
+from tasks.contract import Notify, Scale
+
+SAME = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
+
+
+def scale(n):
+    return of_action(Scale(id=f"j-0-{n}-0", generation=n, from_replicas=1, to_replicas=2, **SAME))
+
+
+def notify(n):
+    return of_action(Notify(id=f"j-0-{n}-0", receiver="team", title="t", body="b", **SAME))
 
 
 def messages(count):
-    same = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2, "from_replicas": 1, "to_replicas": 2}
-    return [of_action(Scale(id=f"j-0-{n}-0", generation=n, **same)) for n in range(count)]
+    return [scale(n) for n in range(count)]
 
 
 class FakeLink:
@@ -23,6 +33,7 @@ class FakeLink:
     def __init__(self):
         self.sent = []
         self.answers = []
+        self.always = None
         self.made = 0
         self.dropped = 0
 
@@ -34,6 +45,8 @@ class FakeLink:
         self.sent.append([message.id for message in messages])
         if self.answers:
             self.answers.pop(0)(messages, confirmed)
+        elif self.always:
+            self.always(messages, confirmed)
         else:
             confirmed.update(range(len(messages)))
 
@@ -78,10 +91,76 @@ def lose(*confirmed_places):
 
 
 def test_only_what_was_refused_is_published_again_in_order_on_the_same_link(publisher, link):
-    link.answers = [refuse(1, 3), refuse(1)]
+    link.answers = [refuse(1, 3), refuse(0)]
     wait(publisher.publish(messages(5)))
-    assert link.sent[1:] == [["j-0-1-0", "j-0-3-0"], ["j-0-3-0"]]
+    assert link.sent[1:] == [["j-0-1-0"], ["j-0-1-0"], ["j-0-3-0"]], "one of a service at a time, none overtakes"
     assert link.made == 1
+
+
+def test_a_kind_that_is_refused_holds_back_what_comes_after_it_of_its_own_kind_and_nothing_else(publisher, link):
+    full = True
+
+    def answer(sent, confirmed):
+        taken = {place for place, message in enumerate(sent) if not (full and message.kind == "scale")}
+        confirmed.update(taken)
+        if len(taken) < len(sent):
+            raise Refused("full")
+
+    async def main():
+        nonlocal full
+        rests = [await publisher.offer(batch) for batch in ([scale(0), notify(1)], [scale(2)], [notify(3)])]
+        assert [rest is None for rest in rests] == [False, False, True]
+        assert publisher.waits_for == "full"
+        sent = [one for batch in link.sent for one in batch]
+        assert "j-0-2-0" not in sent, "it waits behind the other one of its kind"
+        full = False
+        await asyncio.gather(*[rest for rest in rests if rest])
+        await publisher.publish([scale(4)])
+
+    link.always = answer
+    wait(main())
+    assert [batch for batch in link.sent if batch[0] in {"j-0-2-0", "j-0-4-0"}] == [["j-0-2-0"], ["j-0-4-0"]]
+    assert publisher.waits_for == ""
+
+
+def test_more_than_the_window_is_not_held_back(publisher, link, monkeypatch):
+    monkeypatch.setattr(held, "MOST", 3)
+    full = True
+
+    def answer(sent, confirmed):
+        if full:
+            raise Refused("full")
+        confirmed.update(range(len(sent)))
+
+    async def main():
+        nonlocal full
+        rests = [await publisher.offer([scale(n)]) for n in range(3)]
+        waiting = asyncio.create_task(publisher.offer([scale(3)]))
+        behind = asyncio.create_task(publisher.offer([notify(4)]))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        assert not behind.done()
+        full = False
+        await asyncio.gather(*rests, waiting, behind)
+
+    link.always = answer
+    wait(main())
+
+
+def test_held_messages_that_nobody_waits_for_any_more_are_not_published(publisher, link):
+    async def main():
+        link.answers = [refuse(0)] + [refuse(0)] * 100_000
+        rest = await publisher.offer([scale(0)])
+        rest.cancel()
+        await asyncio.sleep(0.1)
+        tried = len(link.sent)
+        await asyncio.sleep(0.1)
+        assert len(link.sent) == tried
+        link.answers.clear()
+        await publisher.publish([scale(1)])
+
+    wait(main())
+    assert link.sent[-1] == ["j-0-1-0"]
 
 
 def test_after_a_lost_connection_what_was_not_confirmed_goes_over_a_new_one(publisher, link):
@@ -95,7 +174,9 @@ def test_an_outage_is_one_line_and_another_reason_is_another(publisher, link):
     link.answers = [lose(), lose(), lose(), refuse(0), refuse(0)]
     with capture_logs() as lines:
         wait(publisher.publish(messages(1)))
-    assert [line["event"] for line in lines] == ["publishing_stands_still"] * 2 + ["publishing_again"]
+    assert [line["event"] for line in lines] == [
+        "publishing_stands_still", "held_back", "publishing_again"
+    ]  # fmt: skip
     assert lines[1]["why"] == "full"
 
 

@@ -77,6 +77,35 @@ def test_only_a_handler_that_returned_makes_a_block_done():
     asyncio.run(run())
 
 
+def test_a_handler_that_holds_something_back_lets_the_next_begin_and_its_block_is_done_at_the_end_of_that():
+    async def run():
+        finished, gate = [], asyncio.Event()
+
+        async def handle(one):
+            return gate.wait() if one.start == 0 else None
+
+        lanes = Lanes(lambda one: finished.append((one.start, one.done)))
+        first, second, third = block(0), block(0, 10), block(0, 20)
+        for one in (first, second):
+            lanes.put(one, handle)
+        await turns()
+        assert finished == [(0, False), (10, True)]
+        assert first.held
+        gate.set()
+        await turns()
+        assert finished[2:] == [(0, True)]
+        gate.clear()
+        third.start = 0
+        lanes.put(third, handle)
+        await turns()
+        assert await lanes.settle(5), "what is held back is not waited for"
+        gate.set()
+        await turns()
+        assert not third.done
+
+    asyncio.run(run())
+
+
 def test_settling_waits_for_what_is_in_hand_and_begins_nothing_more():
     async def run():
         lanes, handler = Lanes(lambda _: None), Handler()

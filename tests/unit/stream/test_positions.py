@@ -8,6 +8,7 @@ import pytest
 from aiokafka.consumer.fetcher import FetchResult
 from faust.types.tuples import TP
 
+from app.stream import positions
 from app.stream.blocks import Block
 from app.stream.fetching import ConsumerThread
 from app.stream.positions import MAX_OPEN, Positions
@@ -159,6 +160,45 @@ def test_a_full_partition_has_the_fetch_come_back_when_there_is_room_and_no_soon
     finish(world, blocks[0])
     assert world.woken == 1
     assert not world.positions.full(TP0)
+
+
+def held(world, *blocks):
+    for one in blocks:
+        one.held = True
+        world.positions.finished(one)
+
+
+def test_behind_a_block_that_is_held_back_others_are_done_and_nothing_is_committed():
+    world = World(expected=0)
+    first, second, third = opened(world, block(0, 10), block(10, 20), block(20, 30))
+    held(world, first)
+    assert world.positions.turn_of(second)
+    finish(world, second)
+    held(world, third)
+    assert world.positions.done[TP0] == 0
+    finish(world, first)
+    assert world.positions.done[TP0] == 20
+    finish(world, third)
+    assert world.positions.done[TP0] == 30
+
+
+def test_what_is_done_behind_a_held_block_takes_no_room_until_the_partition_is_too_far_ahead(monkeypatch):
+    monkeypatch.setattr(positions, "MAX_AHEAD", 100)
+    world = World(expected=0)
+    [first] = opened(world, block(0, 10))
+    held(world, first)
+    for n in range(1, 9):
+        [one] = opened(world, block(n * 10, n * 10 + 10))
+        assert not world.positions.full(TP0)
+        finish(world, one)
+    assert len(world.positions._open[TP0]) == 2
+    [last] = opened(world, block(90, 100))
+    assert world.positions.full(TP0)
+    assert world.woken == 0
+    finish(world, first)
+    assert world.woken == 1
+    finish(world, last)
+    assert world.positions.done[TP0] == 100
 
 
 def test_a_lane_takes_only_what_is_open_and_its_turn():
