@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "up": Entry("up", "up", "Run the stream side, the workers and the gateway here."),
     "gateway": Entry("gateway", "gateway", "Serve webhooks, events and the incident page."),
     "local": Entry("local", "local", "Start and end Kafka, RabbitMQ and Redis on this machine."),
+    "router": Entry("router", "router", "Run the router alone, or show what it would send."),
     "topics": Entry("topics", "topics", "Make and check the topics."),
     "queues": Entry("queues", "queues", "Make and check the queues."),
     "policy": Entry("policy", "policy", "Check policies and put them in force."),
