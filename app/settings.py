@@ -7,7 +7,7 @@ any of it. `headrace doctor` prints the values in force and where each came from
 
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +33,17 @@ class Settings(BaseSettings):
     rabbitmq_api: str = Field(
         "", description="RabbitMQ's management API, for policies. Unset: port 15672 of RabbitMQ's host, same user."
     )
+    rabbitmq_passwords: Path | None = Field(
+        None,
+        description="Folder with the passwords of RabbitMQ's users, each in a file of the user's name "
+        "(`headrace-router`, …), for `headrace queues init --users`.",
+    )
+    rabbitmq_router_password: SecretStr = Field(SecretStr(""), description="Password of RabbitMQ's `headrace-router`.")
+    rabbitmq_worker_password: SecretStr = Field(SecretStr(""), description="Password of RabbitMQ's `headrace-worker`.")
+    rabbitmq_gateway_password: SecretStr = Field(
+        SecretStr(""), description="Password of RabbitMQ's `headrace-gateway`."
+    )
+    rabbitmq_reader_password: SecretStr = Field(SecretStr(""), description="Password of RabbitMQ's `headrace-reader`.")
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", description="Redis of the workers' ledger; the stream side only looks at it."
     )
@@ -118,6 +129,19 @@ class Settings(BaseSettings):
         """What the intake reads: topic → what is on it (`metrics`, `events`, `instances`)."""
         kinds = {"metrics": self.metric_topics, "events": self.event_topics, "instances": self.instance_topics}
         return {name.strip(): kind for kind, names in kinds.items() for name in names.split(",") if name.strip()}
+
+    @property
+    def rabbitmq_vhost(self) -> str:
+        """RabbitMQ's virtual host."""
+        return unquote(urlsplit(self.rabbitmq_url).path[1:]) or "/"
+
+    def rabbitmq_password(self, role: str) -> str:
+        """The password that is given for a role's user, by its setting or its file; empty for none."""
+        given: SecretStr = getattr(self, f"rabbitmq_{role}_password")
+        file = self.rabbitmq_passwords and self.rabbitmq_passwords / f"headrace-{role}"
+        if not given.get_secret_value() and file and file.exists():
+            return file.read_text(encoding="utf-8").strip()
+        return given.get_secret_value()
 
     @property
     def rabbitmq_management(self) -> str:

@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Callable
 from time import time_ns
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import msgspec
 import structlog
@@ -24,8 +24,22 @@ from tasks.keeper import TASK, Letter
 log = structlog.get_logger()
 
 
+QUIET: Final = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+"""Workers do not talk to each other: that makes queues, which their user may not, and traffic."""
+
+
 class Consumer(CeleryConsumer):
-    """Celery's consumer, with every bad message rejected."""
+    """Celery's consumer, with every bad message rejected, and nothing declared on RabbitMQ."""
+
+    class Blueprint(CeleryConsumer.Blueprint):
+        """Without Celery's own delay queues, 28 of them: what has to wait does so in ours (`tasks.retry`)."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in step
+        ]
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, worker_options=(worker_options or {}) | QUIET, **kwargs)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Reject what cannot be decoded; Celery would acknowledge it. A dead letter of that kind is kept."""

@@ -18,6 +18,7 @@ from app.history.case import TestFile
 from app.policy.decision import SENTENCES
 from app.policy.kinds import KINDS
 from app.queue import topology
+from app.queue.roles import NOTHING, ROLES
 from app.settings import Settings as StreamSettings
 from app.stream.topics import TOPICS
 from tasks import metrics as worker_metrics
@@ -112,8 +113,23 @@ def topics() -> Iterator[str]:
         config = ", ".join(f"`{key}={value}`" for key, value in sorted(policy["definition"].items()))
         rows.append(f"| `{name}` | `{policy['pattern'].replace('|', chr(92) + '|')}` | {config} |")
     yield "\n".join(rows)
+    yield (
+        "`headrace queues init --users` also makes a user for each part, with what it may declare, write and read and "
+        "no more; passwords come from settings or files. `queues check` compares those that are there."
+    )
+    rows = ["| user | what it does | declares | writes | reads | routing keys |", "|---|---|---|---|---|---|"]
+    for role in ROLES.values():
+        rights = (role.configure, role.write, role.read)
+        keys = [key for key in (role.keys_written, role.keys_read) if key != NOTHING]
+        cells = [_pattern(one) if one != NOTHING else "" for one in rights] + [" ".join(map(_pattern, keys))]
+        rows.append(f"| `{role.user}` | {_cell(role.about)} | {' | '.join(cells)} |")
+    yield "\n".join(rows)
     late = ", ".join(f"`{kind.value}` {EXPIRY_S[kind]} s" for kind in Kind)
     yield f"An action that waits longer than this after its decision is not done any more, and said so: {late}."
+
+
+def _pattern(expression: str) -> str:
+    return f"`{expression.replace('|', chr(92) + '|')}`"
 
 
 def policies() -> Iterator[str]:

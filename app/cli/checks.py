@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from app.cli.times import now_ms
 from app.queue import topology
+from app.queue.api import TopologyError
 from app.settings import Settings, masked
 from app.stream import client
 from app.stream import topics as stream_topics
@@ -76,7 +77,7 @@ def rabbitmq(config: Settings) -> Iterator[Finding]:
         return
     try:
         wrong = topology.check(config)
-    except topology.TopologyError as error:
+    except TopologyError as error:
         yield Finding("wrong", "RabbitMQ", str(error))
         return
     for sentence in wrong:

@@ -16,7 +16,7 @@ EXPECTED: Final = (
     ("app.observe.cluster", "ObserveError"),
     ("app.policy.files", "PolicyError"),
     ("app.queue.parked", "ParkedError"),
-    ("app.queue.topology", "TopologyError"),
+    ("app.queue.api", "TopologyError"),
     ("app.stream.client", "KafkaUnavailable"),
     ("app.stream.topics", "TopicsError"),
 )

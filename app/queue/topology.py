@@ -10,18 +10,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
 
-import httpx2
 from amqp.exceptions import NotFound
 from kombu import Exchange, Queue
 
+from app.queue import roles
+from app.queue.api import TopologyError, call
 from app.queue.connection import ERRORS, connect, sentence
 from app.settings import Settings
 from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, PARKED_QUEUE, QUEUES, RETRY_S, retry_exchange
 
-TIMEOUT_S: Final = 10.0
-
+REPLICAS: Final = 3
+"""Nodes that each queue should be on, where there are as many."""
 QUORUM: Final = {"x-queue-type": "quorum"}
 
 POLICIES: Final[dict[str, dict[str, Any]]] = (
@@ -67,10 +67,6 @@ POLICIES: Final[dict[str, dict[str, Any]]] = (
     }
 )
 """Name → policy, as the management API takes it."""
-
-
-class TopologyError(Exception):
-    """RabbitMQ cannot be asked or refuses; the text is a sentence."""
 
 
 def bindings() -> Iterator[tuple[str, str, str]]:
@@ -125,7 +121,7 @@ def init(settings: Settings) -> list[str]:
         Queue(PARKED_QUEUE, durable=True, queue_arguments=QUORUM)(channel).declare()  # published to by its name
     for name, policy in POLICIES.items():
         try:
-            _call(settings, "PUT", f"policies/{{vhost}}/{name}", policy)
+            call(settings, "PUT", f"policies/{{vhost}}/{name}", policy)
         except TopologyError as error:
             raise TopologyError(
                 f"the queues are made, their policy is not: {error}; or run `{by_hand(name)}`"
@@ -143,18 +139,24 @@ def by_hand(name: str) -> str:
     )
 
 
-def check(settings: Settings) -> list[str]:
-    """What differs from what should be, a sentence each; empty when all is right."""
+def check(settings: Settings, *, users: bool = False) -> list[str]:
+    """What differs from what should be, a sentence each; empty when all is right.
+
+    Users of `roles` that are there are compared; with `users` they have to be.
+    """
     try:
         with _connected(settings) as connection:
             missing = list(_missing_queues(connection))
         if missing:
             return missing
-        types = {one["name"]: one.get("arguments", {}) for one in _call(settings, "GET", "queues/{vhost}")}
-        policies = {one["name"]: one for one in _call(settings, "GET", "policies/{vhost}")}
-        listed = _call(settings, "GET", "bindings/{vhost}")
+        found = call(settings, "GET", "queues/{vhost}")
+        policies = {one["name"]: one for one in call(settings, "GET", "policies/{vhost}")}
+        listed = call(settings, "GET", "bindings/{vhost}")
+        nodes = {one["name"] for one in call(settings, "GET", "nodes")}
+        unlike = list(roles.wrong(settings, wanted=users))
     except TopologyError as error:
         return [str(error)]
+    types = {one["name"]: one.get("arguments", {}) for one in found}
     bound = {(one["source"], one["destination"], one["routing_key"]) for one in listed}
     return [
         *(
@@ -169,7 +171,22 @@ def check(settings: Settings) -> list[str]:
             for exchange, queue, key in bindings()
             if (exchange, queue, key) not in bound
         ),
+        *_thin(found, nodes),
+        *unlike,
     ]
+
+
+def _thin(found: list[dict[str, Any]], nodes: set[str]) -> Iterator[str]:
+    """Quorum queues with fewer replicas than the nodes allow: declared while a node was alone, they have one."""
+    wanted = min(len(nodes), REPLICAS)
+    replicas = {one["name"]: set(one["members"]) for one in found if one["name"] in queues() and "members" in one}
+    for name, members in replicas.items():
+        if len(members) < wanted:
+            lacking = sorted(nodes - members)[: wanted - len(members)]
+            yield (
+                f"queue {name} has {len(members)} of {wanted} replicas, so a node that dies can stop it or take its "
+                f"messages along; run {' and '.join(f'`rabbitmq-queues grow {node} all`' for node in lacking)}"
+            )
 
 
 def _missing_queues(connection: Any) -> Iterator[str]:
@@ -200,29 +217,3 @@ def _connected(settings: Settings) -> Iterator[Any]:
     finally:
         if connection is not None:
             connection.collect()
-
-
-def _call(settings: Settings, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """One call of the management API; raises TopologyError."""
-    api = urlsplit(settings.rabbitmq_management)
-    amqp = urlsplit(settings.rabbitmq_url)
-    vhost = quote(unquote(amqp.path[1:]) or "/", safe="")
-    base = f"{api.scheme}://{api.netloc.rpartition('@')[2]}{api.path.rstrip('/')}"
-    url = f"{base}/api/{path.format(vhost=vhost)}"
-    user = unquote(api.username or amqp.username or "guest"), unquote(api.password or amqp.password or "guest")
-    try:
-        answer = httpx2.request(method, url, json=body, auth=user, timeout=TIMEOUT_S)
-        answer.raise_for_status()
-    except httpx2.HTTPError as error:
-        raise TopologyError(
-            f"RabbitMQ's management API does not do what policies need: {_told(error)}; "
-            f"run `rabbitmq-plugins enable rabbitmq_management`, or set HEADRACE_RABBITMQ_API if it is not at {base}"
-        ) from error
-    return answer.json() if answer.content else None
-
-
-def _told(error: httpx2.HTTPError) -> str:
-    """What the API answered, without the links and line breaks that the client adds."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return f"it answers {error.response.status_code} to {error.request.method} {error.request.url.path}"
-    return str(error) or type(error).__name__

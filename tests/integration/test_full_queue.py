@@ -8,7 +8,7 @@ from kombu import Connection
 
 from app.policy import decision as decisions
 from app.policy.decision import Decision, Reason
-from app.queue import topology
+from app.queue import api
 from app.stream import client
 from app.stream.topics import DECISIONS
 from tasks.contract import QUEUES, Kind, Notify, Scale
@@ -46,7 +46,7 @@ def decided(first, count=COUNT):
 def small(clean):
     """The queue of scalings takes few messages, until the test makes room."""
     path = "policies/{vhost}/small"
-    topology._call(clean, "PUT", path, {
+    api.call(clean, "PUT", path, {
         "pattern": f"^{QUEUES[Kind.SCALE]}$", "apply-to": "queues", "priority": 20,
         "definition": {"max-length": ROOM, "overflow": "reject-publish"},
     })  # fmt: skip
@@ -56,7 +56,7 @@ def small(clean):
     def make_room():
         nonlocal there
         if there:
-            topology._call(clean, "DELETE", path)
+            api.call(clean, "DELETE", path)
         there = False
 
     yield make_room

@@ -11,7 +11,7 @@ import structlog
 from kombu import Connection
 
 from app import metrics
-from app.queue import link, topology
+from app.queue import api, link, topology
 from app.queue.message import of_action
 from app.queue.publisher import Publisher
 from tasks.contract import DEAD_QUEUE, EXCHANGE, QUEUES, Kind, Notify, Scale, decode_action
@@ -91,12 +91,12 @@ def apart(clean):
     deleted, made again and then loses its node can refuse everything for good (RabbitMQ 3.10)."""
     user = urlsplit(clean.rabbitmq_url).username
     own = clean.model_copy(update={"rabbitmq_url": clean.rabbitmq_url.rpartition("/")[0] + "/apart"})
-    topology._call(own, "PUT", "vhosts/{vhost}", {})
+    api.call(own, "PUT", "vhosts/{vhost}", {})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    topology._call(own, "PUT", f"permissions/{{vhost}}/{user}", everything)
+    api.call(own, "PUT", f"permissions/{{vhost}}/{user}", everything)
     topology.init(own)
     yield own
-    topology._call(own, "DELETE", "vhosts/{vhost}")
+    api.call(own, "DELETE", "vhosts/{vhost}")
 
 
 @contextmanager
@@ -192,14 +192,14 @@ def test_a_missing_exchange_is_one_line_that_says_what_to_do(publish, apart):
 
 def test_a_full_queue_refuses_and_gets_everything_when_there_is_room(publish, clean):
     name = "small"
-    topology._call(clean, "PUT", f"policies/{{vhost}}/{name}", {
+    api.call(clean, "PUT", f"policies/{{vhost}}/{name}", {
         "pattern": f"^{QUEUES[Kind.SCALE]}$", "apply-to": "queues", "priority": 20,
         "definition": {"max-length": 5, "overflow": "reject-publish"},
     })  # fmt: skip
 
     def make_room():
         sleep(1.0)
-        topology._call(clean, "DELETE", f"policies/{{vhost}}/{name}")
+        api.call(clean, "DELETE", f"policies/{{vhost}}/{name}")
 
     sent = messages(50)
     assert publish([[one] for one in sent], meanwhile=make_room) > 0
@@ -262,7 +262,7 @@ def test_check_names_what_is_missing_and_init_mends_it(apart):
         connection.channel().queue_delete(QUEUES[Kind.SCALE])
     assert [re.sub(r";.*", "", line) for line in topology.check(apart)] == ["queue scale is missing"]
     topology.init(apart)
-    topology._call(apart, "DELETE", "policies/{vhost}/headrace-actions")
+    api.call(apart, "DELETE", "policies/{vhost}/headrace-actions")
     assert "has no policy headrace-actions" in topology.check(apart)[0]
     with Connection(apart.rabbitmq_url) as connection:
         connection.channel().queue_unbind(QUEUES[Kind.SCALE], EXCHANGE, "action.scale.#")
@@ -298,7 +298,7 @@ def test_a_queue_of_another_type_is_told(apart):
 
 def test_a_policy_that_somebody_changed_is_told_and_mended(apart):
     changed = {**topology.POLICIES["headrace-actions"], "pattern": "^scale$"}
-    topology._call(apart, "PUT", "policies/{vhost}/headrace-actions", changed)
+    api.call(apart, "PUT", "policies/{vhost}/headrace-actions", changed)
     assert "headrace-actions" in topology.check(apart)[0]
     topology.init(apart)
     assert topology.check(apart) == []

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from app.local.docker_engine import IMAGES
 from app.local.kafka_jars import POM
 from app.queue import topology
+from app.queue.roles import ROLES
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -52,12 +53,20 @@ def test_the_topology_is_that_of_the_code(definitions):
 
 
 def test_the_password_is_the_one_in_the_address(compose, definitions):
-    url = compose["services"]["app"]["environment"]["HEADRACE_RABBITMQ_URL"]
+    url = compose["services"]["init"]["environment"]["HEADRACE_RABBITMQ_URL"]
     user, password = re.search(r"//(.+):(.+)@", url).groups()
     known = definitions["users"][0]
     raw = base64.b64decode(known["password_hash"])
     assert known["name"] == user
     assert raw[4:] == hashlib.sha256(raw[:4] + password.encode()).digest()
+
+
+@pytest.mark.parametrize(("service", "role"), [("app", "router"), ("worker", "worker"), ("gateway", "gateway")])
+def test_each_service_has_the_user_of_its_role_with_the_password_that_it_is_made_with(compose, service, role):
+    url = compose["services"][service]["environment"]["HEADRACE_RABBITMQ_URL"]
+    user, password = re.search(r"//([^:]+):(.+)@rabbitmq:", url).groups()
+    assert user == ROLES[role].user
+    assert password == compose["services"]["init"]["environment"][f"HEADRACE_RABBITMQ_{role.upper()}_PASSWORD"]
 
 
 def test_mounted_files_and_dockerfiles_exist(compose):
