@@ -17,6 +17,7 @@ import pytest
 
 from app.cli import checks
 from app.observe.cluster import Api, ObserveError
+from app.observe.messages import Messages
 from app.observe.observer import Observer
 from app.policy.facts import Source
 from app.settings import Settings
@@ -341,3 +342,21 @@ def test_doctor_says_whether_the_api_answers(stand_in):
     stand_in.server.stop()
     (found,) = checks.kubernetes(config)
     assert (found.verdict, "does not serve" in found.text) == ("wrong", True)
+
+
+def test_when_kafka_takes_nothing_it_ends_with_a_sentence(clean, kafka, monkeypatch):
+    monkeypatch.setattr("app.observe.messages.PATIENCE_S", 2.0)
+
+    def tells_until_it_fails(messages):
+        for _ in range(200):
+            messages.send({"service": "web"})
+            sleep(0.1)
+
+    with (
+        pytest.raises(ObserveError, match="Kafka did not take what was observed for instances on"),
+        Messages(clean, "instances") as messages,
+    ):
+        messages.send({"service": "web"})
+        wait_for(lambda: messages._producer.poll(0.1) or messages.sent, 20)
+        kafka.kill()
+        tells_until_it_fails(messages)
