@@ -352,11 +352,9 @@ def test_when_kafka_takes_nothing_it_ends_with_a_sentence(clean, kafka, monkeypa
             messages.send({"service": "web"})
             sleep(0.1)
 
-    with (
-        pytest.raises(ObserveError, match="Kafka did not take what was observed for instances on"),
-        Messages(clean, "instances") as messages,
-    ):
-        messages.send({"service": "web"})
-        wait_for(lambda: messages._producer.poll(0.1) or messages.sent, 20)
-        kafka.kill()
+    messages = Messages(clean, "instances")
+    messages.send({"service": "web"})
+    wait_for(lambda: messages._producer.poll(0.1) or messages.sent, 20)
+    kafka.kill()
+    with pytest.raises(ObserveError, match="Kafka did not take what was observed for instances on"):
         tells_until_it_fails(messages)
