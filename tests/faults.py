@@ -116,8 +116,8 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-        if not writer.transport.is_closing():
-            writer.write_eof()
+            if not writer.transport.is_closing():
+                writer.write_eof()
 
 
 def speaks(port: int, timeout_s: float = 1.0) -> bytes:

@@ -1,18 +1,23 @@
 """The page `docs/guarantees.md`: what a run of `make chaos` counted and measured, with versions and date.
 
-Each of the two tests of this folder hands over its part when it has come to its end; the page is
-written when both are there. A part of the faults alone (`HEADRACE_CHAOS`) writes nothing.
+Each of the tests of this folder hands over its part when it has come to its end. The page has two halves, each with
+the date of its own run: the stream's is written when both its parts are there, the queue's at once, and each leaves
+the other as it was. A part of the faults alone (`HEADRACE_CHAOS`) writes nothing.
 """
 
 import os
 import platform
+import re
 import statistics
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from app.local import rabbitmq, redis
 from app.policy.decision import ENGINE
+from tests.chaos import queue_scene
 from tests.chaos.scene import Row
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "guarantees.md"
@@ -53,6 +58,30 @@ def timed(figures: dict[str, list[float]], about: str) -> None:
     _take("timed", lines)
 
 
+def queued(rows: list[queue_scene.Row], about: str) -> None:
+    """Print the table of the actions, and write it to the page."""
+    whole = queue_scene.Row("**all**")
+    for row in rows:
+        whole.add(row)
+    lines = [
+        about,
+        "",
+        (
+            "| fault | times | actions | lost | effects doubled | contradictions | outcomes written again "
+            "| told again | longest pause, p50 / max | back after, p50 / max |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in (*rows, whole):
+        found, back, pause = row.found, row.recoveries, row.pauses
+        lines.append(
+            f"| {row.title} | {row.times} | {row.actions} | {found.lost} | {found.doubled} | {found.other} "
+            f"| {found.repeats} | {found.told_again} | {statistics.median(pause):.1f} s / {max(pause):.1f} s "
+            f"| {statistics.median(back):.1f} s / {max(back):.1f} s |"
+        )
+    _take("queued", lines)
+
+
 def _line(row: Row) -> str:
     found = row.found
     back = f"{statistics.median(row.recoveries):.1f} s / {max(row.recoveries):.1f} s"
@@ -75,16 +104,54 @@ def _take(name: str, lines: list[str]) -> None:
     if os.environ.get("HEADRACE_CHAOS"):
         return
     _parts[name] = lines
-    if _parts.keys() == {"counted", "timed"}:
-        PAGE.write_text(_page(), encoding="utf-8")
+    if _parts.keys() >= {"counted", "timed"}:
+        _write(_stream(), _half(1))
+    if name == "queued":
+        _write(_half(0), _queue())
 
 
-def _page() -> str:
+def _half(which: int) -> str:
+    """One half of the page as it stands; empty if it was never written."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    return (*text.partition(MARK)[::2],)[which].strip()
+
+
+def _write(stream: str, queue: str) -> None:
+    PAGE.write_text(f"{stream}\n\n{MARK}\n\n{queue}\n".strip() + "\n", encoding="utf-8")
+
+
+def _queue() -> str:
+    names = ("celery", "kombu", "amqp", "redis", "confluent-kafka")
+    return QUEUE_TEXT.format(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        headrace=version("headrace"),
+        rabbitmq=_said(Path(rabbitmq.binary() or "").parent / "rabbitmqctl", "version"),
+        redis=f"{Path(redis.binary() or '').stem} {_said(redis.binary() or '', '--version')}",
+        kafka=_kafka(),
+        versions=", ".join(f"{name} {version(name)}" for name in names),
+        python=platform.python_version(),
+        cores=os.cpu_count(),
+        queued="\n".join(_parts["queued"]),
+    )
+
+
+def _said(program: str | Path, *arguments: str) -> str:
+    """The version in what a program says of itself."""
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+    return found[0] if found else "of unknown version"
+
+
+def _kafka() -> str:
+    return KAFKA.read_text(encoding="utf-8").split("<kafka.version>")[1].split("<")[0]
+
+
+def _stream() -> str:
     names = ("faust-streaming", "aiokafka", "confluent-kafka", "msgspec")
     return TEXT.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         headrace=f"{version('headrace')}, engine {ENGINE}",
-        kafka=KAFKA.read_text(encoding="utf-8").split("<kafka.version>")[1].split("<")[0],
+        kafka=_kafka(),
         versions=", ".join(f"{name} {version(name)}" for name in names),
         python=platform.python_version(),
         cores=os.cpu_count(),
@@ -125,4 +192,36 @@ after a crash are no mistakes: marks and ids are there for them.
 
 What is timed are deploys: each is decided about once, as soon as it is read. The figures are of one run on a machine
 with other work; nothing is asserted of them.
+"""
+
+MARK: Final = "<!-- The queue, from its own run: -->"
+
+QUEUE_TEXT: Final = """\
+# Actions, counted
+
+Counted by `make chaos` on {date}: Headrace {headrace}; RabbitMQ {rabbitmq}, three nodes on one machine behind a proxy,
+quorum queues of three replicas; {redis} with append-only file; Apache Kafka {kafka}, one node; {versions}; Python
+{python}, {cores} cores shared with other work.
+
+## Nothing lost, nothing done twice
+
+{queued}
+
+Decisions are written to their topic all the time: four of five scale a service of their own, the others roll one back,
+share a service with others, or tell a receiver by HTTP. After each fault, or few of one kind, deciding pauses until all
+that was decided has ended. Then must hold, by the judge of `headrace audit verify` and more, that
+
+- every action has its outcome: one that has none, or is told as done to a receiver that knows nothing of it, is *lost*;
+- every effect at the simulated fleet is there once: more often is *doubled*;
+- all outcomes of an action say the same, as the ledger does; what is told as done has its effect; and of a service of
+  its own every action is done. Anything else is a *contradiction*.
+
+A scaling is an absolute count and a rollback a version, so that doing it again is no second effect unless something
+else came between; the fleet's own check of the action is a second guard behind the ledger. What a repeat would do to a
+target without such guards is seen at the receiver, as *told again*.
+
+*Outcomes written again* and *told again* are no mistakes: deliveries come again, and find in the ledger that all is
+done; a notification is told at least once. *Longest pause* is the longest time without any action that ended, from the
+beginning of the fault until it was over. *Back after* is from its end (the node of RabbitMQ with all its replicas, the
+server that answers again) until a scaling that was decided then is done and its outcome read.
 """

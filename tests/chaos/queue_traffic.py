@@ -1,0 +1,247 @@
+"""What is decided while things break, written to the decisions topic at a steady rate, and the law it is held to.
+
+Most scalings have a service of their own, so that each must take effect, once; some share one, so that order counts;
+some are rollbacks, some notifications, which are told at least once. `Ledgers` reads the outcomes, the effects at the
+simulated fleet and the ledger, and has `app.history.audit` judge them.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
+from redis import Redis, RedisError
+
+from app.history.audit import Audit
+from app.local.receiver import Receiver
+from app.policy import decision as decisions
+from app.policy.decision import Decision, Reason
+from app.settings import Settings
+from app.stream import client
+from app.stream.topics import DECISIONS, OUTCOMES
+from tasks.contract import Notify, Outcome, RollBack, Scale, Status, action_key, fleet_key
+from tests.processes import wait_for
+
+TICK_S = 0.1
+SHARED = 20
+HOUR_MS = 3_600_000
+
+
+class Decider:
+    """A thread that decides; `known` is what Kafka has acknowledged."""
+
+    def __init__(self, settings: Settings, rate: float, seed: int) -> None:
+        self.settings, self.rate = settings, rate
+        self.dice = random.Random(seed)
+        self.known: dict[str, Decision] = {}
+        self.refused: list[str] = []
+        self.number = 0
+        self._lock = threading.Lock()
+        self._go, self._quiet, self._end = threading.Event(), threading.Event(), threading.Event()
+        config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 600_000}
+        self._producer = Producer(settings.librdkafka(log_level=0) | config)
+        self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._go.set()
+        self._thread.join(60)
+
+    def resume(self) -> None:
+        self._quiet.clear()
+        self._go.set()
+
+    def pause(self, timeout_s: float = 180.0) -> dict[str, Decision]:
+        """Decide nothing more and wait for every acknowledgement; all that was decided."""
+        self._go.clear()
+        assert self._quiet.wait(timeout_s), f"Kafka did not acknowledge what was decided within {timeout_s:.0f} s"
+        assert not self.refused, self.refused[:3]
+        return self.so_far()
+
+    def so_far(self) -> dict[str, Decision]:
+        with self._lock:
+            return dict(self.known)
+
+    def again(self, count: int) -> None:
+        """Write decisions of before once more, as a restarted auto-scaler may: some of the newest, in any order."""
+        for one in self.dice.sample(list(self.so_far().values())[-5 * count :], count):
+            self._write(one)
+
+    def one(self) -> str:
+        """Decide a scaling of a service of its own, now; its id."""
+        self.number += 1
+        self._write(one := self._decision(0.0))
+        return one.id
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            if not self._go.is_set():
+                if not self._producer.flush(1.0):
+                    self._quiet.set()
+                    self._go.wait(0.2)
+                continue
+            began = time.monotonic()
+            for _ in range(int(self.rate * TICK_S + self.dice.random())):
+                self.number += 1
+                self._write(self._decision(self.dice.random()))
+            self._producer.poll(0)
+            time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
+
+    def _decision(self, share: float) -> Decision:
+        number, now = self.number, int(time.time() * 1000)
+        id_ = f"c-{number % self.settings.partitions}-{number}-0"
+        times = {"id": id_, "decided_at_ms": now, "expires_at_ms": now + HOUR_MS}
+        service = f"s{number}" if share < 0.9 else f"shared{number % SHARED}"
+        if share < 0.8 or 0.9 <= share < 0.95:
+            up = share < 0.8 or number % 2 == 0
+            to = 2 + number % 7 if up else 1 + number % 3
+            action = Scale(service=service, from_replicas=1 if up else 9, to_replicas=to, generation=number, **times)
+        elif share < 0.9:
+            action = RollBack(
+                service=service, environment="prod", from_version="2", to_version="1", generation=number, **times
+            )
+        else:
+            action = Notify(service=service, receiver="team", title="t", body=f"says {id_}.", **times)
+        return Decision(
+            id=id_, at_ms=now, service=action.service, policy="p", fingerprint="f", reason=Reason.ROUTED,
+            evidence={}, action=action,
+        )  # fmt: skip
+
+    def _write(self, one: Decision) -> None:
+        def told(error, _) -> None:
+            if error is not None:
+                self.refused.append(str(error))
+                return
+            with self._lock:
+                self.known.setdefault(one.id, one)
+
+        partition = int(one.id.split("-")[1])
+        self._producer.produce(DECISIONS, decisions.encode(one), partition=partition, on_delivery=told)
+
+
+@dataclass
+class Counts:
+    """What a count found. All but `repeats`, deliveries that found their action done, and `told_again` must be zero."""
+
+    lost: int = 0
+    doubled: int = 0
+    other: int = 0
+    repeats: int = 0
+    told_again: int = 0
+
+    @property
+    def wrong(self) -> int:
+        return self.lost + self.doubled + self.other
+
+    def since(self, before: "Counts") -> "Counts":
+        return Counts(*(getattr(self, one.name) - getattr(before, one.name) for one in fields(self)))
+
+    def add(self, more: "Counts") -> None:
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(more, one.name))
+
+
+class Ledgers:
+    """What became of the actions, by everybody who should know."""
+
+    def __init__(self, settings: Settings, told: Iterable[str]) -> None:
+        """`told` are the bodies that a receiver has got, as they come."""
+        self.settings, self.told = settings, told
+        self.redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
+        self._raw = Redis.from_url(settings.redis_url, socket_timeout=5)
+        self._consumer = Consumer(
+            settings.librdkafka(log_level=0) | {"group.id": "the-auditor", "enable.auto.commit": False}
+        )
+        count = client.partitions_of(settings, OUTCOMES)
+        self._consumer.assign([TopicPartition(OUTCOMES, p, 0) for p in range(count)])
+        self.outcomes: list[Outcome] = []
+        self.ids: set[str] = set()
+        self.said: Counter[Status] = Counter()
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def read(self) -> None:
+        """Take the outcomes that come within a moment."""
+        for message in self._consumer.consume(2000, 0.1):
+            if message.error() is None:
+                outcome = msgspec.json.decode(message.value(), type=Outcome)
+                self.outcomes.append(outcome)
+                self.ids.add(outcome.id)
+
+    def longest_pause_s(self, from_ms: float, to_ms: float) -> float:
+        """The longest time between two moments without any action that ended, by the workers' clock."""
+        ended = sorted(one.ended_at_ms for one in self.outcomes if from_ms <= one.ended_at_ms <= to_ms)
+        return max(after - before for before, after in pairwise([from_ms, *ended, to_ms])) / 1000
+
+    def count(self, known: dict[str, Decision]) -> tuple[Counts, list[str]]:
+        """Hold everything so far to the law; the numbers and what is wrong."""
+        audit = Audit(0, 2**62, int(time.time() * 1000) + 2 * HOUR_MS)
+        for one in known.values():
+            audit.decided(one)
+        for outcome in self.outcomes:
+            audit.ended(outcome)
+        effects = wait_for(lambda: self._remembered(audit), 60, "Redis to be asked")
+        undone = [
+            f"{key} ended as {audit.outcomes[key].status} ({audit.outcomes[key].detail}) with {effects[key]} effects"
+            for key, one in known.items()
+            if not isinstance(one.action, Notify)
+            and not one.service.startswith("shared")
+            and key in audit.outcomes
+            and (audit.outcomes[key].status is not Status.DONE or effects[key] == 0)
+        ]
+        bodies = Counter(body.split("says ")[1].split(".")[0] for body in self.told)
+        untold = [
+            f"{key} is told as done and was not"
+            for key, one in known.items()
+            if isinstance(one.action, Notify) and not bodies[key]
+        ]
+        self.said = Counter(one.status for one in audit.outcomes.values())
+        found = Counts(
+            lost=len(audit.missing) + len(untold),
+            doubled=sum(count > 1 for count in effects.values()),
+            other=len(undone) + len(audit.contradictions) + len(audit.without_effect),
+            repeats=audit.repeated_outcomes,
+            told_again=sum(count - 1 for count in bodies.values()),
+        )
+        return found, [*audit.wrong(), *undone, *untold]
+
+    def _remembered(self, audit: Audit) -> Counter[str] | None:
+        """The effects at the fleet; the audit gets them, and the ledger's word. None while Redis does not answer."""
+        services = sorted({action.service for action in audit.actions.values()})
+        ids = list(audit.actions)
+        with suppress(RedisError):
+            with self._raw.pipeline(transaction=False) as pipe:
+                for service in services:
+                    pipe.lrange(f"{fleet_key(service)}:log", 0, -1)
+                for id_ in ids:
+                    pipe.hget(action_key(id_), "outcome")
+                answers = pipe.execute()
+            effects = Counter(json.loads(entry)["id"] for entries in answers[: len(services)] for entry in entries)
+            for id_, raw in zip(ids, answers[len(services) :], strict=True):
+                audit.remembered(id_, msgspec.json.decode(raw, type=Outcome).status.value if raw else None)
+            for id_ in effects.elements():
+                audit.effect(id_)
+            return effects
+        return None
+
+
+class Bodies:
+    """The bodies that a receiver has got so far, as often as they are asked for."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+
+    def __iter__(self):
+        return iter(self.receiver.bodies)
