@@ -32,6 +32,9 @@ from tasks.retry import delay_after, delay_until
 log = structlog.get_logger()
 
 BUG_TRIES: Final = 3
+MOST_DEATHS: Final = 5
+"""Workers that may die with an action before it is poison. RabbitMQ's delivery limit counts deliveries of one
+message; but what comes again while the dead worker's lease lasts goes on as a copy, which is another message."""
 ASKS: Final = 5
 """Times a target is asked what a worker that died has done there, before that stays open."""
 PATIENCE_S: Final = 1.0
@@ -66,7 +69,9 @@ class Runner:
     """What an action needs to be done: the functions by kind, the ledger, the way out, and the way back.
 
     `asks` find what a worker that died has done, for kinds whose target can be asked. `later` has a
-    copy of an action come back after some seconds, as the same redrive, or raises.
+    copy of an action come back after some seconds, as the same redrive, or raises. `too_long` is what the
+    worker raises in an action that is over its time limit: such a one is dead. Raised anywhere else it is
+    the caller's, who waits for nobody that long.
     """
 
     acts: dict[Kind, Act]
@@ -77,6 +82,7 @@ class Runner:
     later: Callable[[Action, int, int], None]
     asks: dict[Kind, Ask] = field(default_factory=dict)
     breakers: Breakers = field(default_factory=Breakers)
+    too_long: tuple[type[BaseException], ...] = ()
     sleep: Callable[[float], None] = time.sleep
 
     def run(self, action: Action, redrive: int = 0) -> Outcome | None:
@@ -146,7 +152,8 @@ class Runner:
             metrics.REACTION.labels(kind).observe(max(0, claim.began_ms - action.decided_at_ms) / 1000)
         try:
             with Lease(self.ledger, entry, claim, self.lease_s) as lease:
-                done = self._acted(action, lease) if claim.answer is Answer.GO else self._refused(action, claim)
+                may = claim.answer is Answer.GO and claim.deaths < MOST_DEATHS
+                done = self._acted(action, lease) if may else self._refused(action, claim)
         except LostError:
             return None
         if isinstance(done, Wait):
@@ -176,6 +183,8 @@ class Runner:
         if claim.answer is Answer.LATE:
             late_s = (claim.now_ms - action.expires_at_ms) / 1000
             refusal = Done(Status.EXPIRED, f"{late_s:.1f} s too late to be of use")
+        elif claim.answer is Answer.GO:
+            refusal = Done(Status.DEAD, f"the {claim.deaths} workers that had it died, one after another")
         else:
             refusal = Done(Status.CONFLICT, f"generation {claim.newest} of its target came before")
         if not claim.started:
@@ -203,6 +212,8 @@ class Runner:
                 return Done(Status.FAILED, str(why))
             except (LostError, TemporaryError):
                 raise
+            except self.too_long as why:
+                return Done(Status.DEAD, f"it took longer than a worker has: {why}")
             except Exception as bug:
                 bugs += 1
                 log.exception("action_bug", id=action.id, tries=bugs)

@@ -23,7 +23,7 @@ local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
 local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome', 'redrive', 'undone')
 if a[3] and a[3] ~= hash then return {'other'} end
 if a[1] == 'done' and a[6] == '1' and tonumber(redrive) > tonumber(a[5] or '0') then
-  redis.call('HDEL', KEYS[1], 'state', 'until', 'outcome', 'undone', 'began')
+  redis.call('HDEL', KEYS[1], 'state', 'until', 'outcome', 'undone', 'began', 'deaths')
   a[1] = false
 end
 if a[1] == 'done' then return {'done', a[4], redis.call('HINCRBY', KEYS[1], 'repeats', 1)} end
@@ -41,11 +41,13 @@ if KEYS[2] then
   end
 end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
+if before == 'leased' or before == 'started' then redis.call('HINCRBY', KEYS[1], 'deaths', 1) end
 redis.call('HSETNX', KEYS[1], 'began', began)
 local state = before == 'started' and before or 'leased'
 redis.call('HSET', KEYS[1], 'state', state, 'owner', owner, 'hash', hash, 'until', now + lease, 'redrive', redrive)
 redis.call('PEXPIRE', KEYS[1], keep)
-return {answer, token, before, now, redis.call('HGET', KEYS[1], 'began'), newest}
+local told = redis.call('HMGET', KEYS[1], 'began', 'deaths')
+return {answer, token, before, now, told[1], newest, told[2] or '0'}
 """
 
 KEEP: Final = """
@@ -117,7 +119,8 @@ class Claim:
 
     `before` is the state that was found: empty for the first owner, `waiting` if one gave it back,
     `leased` or `started` if one died with it. `began_ms` is when the first owner's first line was, by
-    its clock; `now_ms` is Redis' clock; `newest` is the generation that claimed the target before.
+    its clock; `now_ms` is Redis' clock; `newest` is the generation that claimed the target before; `deaths`
+    counts the owners that died with it, since it was sent last.
     """
 
     answer: Answer
@@ -126,6 +129,7 @@ class Claim:
     now_ms: int = 0
     began_ms: int = 0
     newest: int = 0
+    deaths: int = 0
     outcome: bytes = b""
     repeats: int = 0
     wait_s: float = 0.0
@@ -189,8 +193,8 @@ class Ledger:
                 return Claim(answer, wait_s=rest[0] / 1000)
             case Answer.OTHER:
                 return Claim(answer)
-        token, before, now_ms, began, newest = rest
-        return Claim(answer, token, before.decode(), now_ms, int(began), int(newest))
+        token, before, now_ms, began, newest, deaths = rest
+        return Claim(answer, token, before.decode(), now_ms, int(began), int(newest), int(deaths))
 
     def keep(self, entry: Entry, token: int, *, started: bool = False) -> bool:
         """Prolong a lease, and note that the effect begins; False if it is not ours any more."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 from celery import Celery, Task, signals
-from celery.exceptions import Reject
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from kombu import Exchange, Queue
 from redis import Redis
 
@@ -39,7 +39,7 @@ from tasks.clients.receivers import Receivers
 from tasks.clients.simulated import SimulatedFleet
 from tasks.clients.targets import Targets
 from tasks.clients.webhooks import Webhooks
-from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, Kind, Status, task_name
+from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, RETRY_S, Kind, Status, task_name
 from tasks.errors import RejectedError
 from tasks.incoming import decoded
 from tasks.keeper import TASK, Keeper, Letter, redrive_of
@@ -54,24 +54,30 @@ CONFIG: dict[str, Any] = {
     "task_acks_late": True,  # acknowledged when the outcome is on Kafka
     "task_reject_on_worker_lost": True,  # a killed child's message comes again instead of being acknowledged
     "task_acks_on_failure": False,  # what fails in spite of everything is dead-lettered, not lost
+    "task_acks_on_timeout": False,  # what must be killed comes again, up to the delivery limit; acknowledged it is lost
+    "task_soft_time_limit": 1620,  # above the longest build; the action is dead, and the process goes on
+    "task_time_limit": 1680,  # RabbitMQ takes a delivery back, and the channel down, after 1800 (consumer_timeout)
+    "worker_max_tasks_per_child": 10_000,  # what leaks in a library of a receiver does not grow for ever
+    "worker_max_memory_per_child": 512_000,  # kB; looked at between two actions, which are never cut off by it
     "worker_prefetch_multiplier": 1,  # a message that waits behind a poisonous one must not share its fate
     "worker_cancel_long_running_tasks_on_connection_loss": True,  # else the copy runs beside the original
     # copies that come back later are confirmed; a RabbitMQ that is silent, as in an alarm, fails them in 20 s
     "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 10, "read_timeout": 10},
     "broker_heartbeat": 10,  # a dead link is noticed in 20 s instead of 4 minutes
-    "broker_connection_retry_on_startup": True,
+    "broker_connection_retry_on_startup": True,  # a worker may be started before RabbitMQ
+    "broker_pool_acquire_timeout": 10,  # by default it waits for ever
     "broker_connection_max_retries": None,  # RabbitMQ may be away longer than a hundred tries
     "broker_channel_error_retry": True,  # a task over RabbitMQ's consumer timeout must not end the worker
-    "worker_consumer": "tasks.consumer:Consumer",
+    "worker_consumer": "tasks.consumer:Consumer",  # Celery's own ends on a malformed message, and loses others
     "worker_enable_remote_control": False,  # its exclusive queue locks out a restarted worker; and nobody asks it
-    "worker_send_task_events": False,
+    "worker_send_task_events": False,  # a third of the throughput, and nobody listens
     "worker_hijack_root_logger": False,  # our formatter stays
-    "worker_redirect_stdouts": False,
+    "worker_redirect_stdouts": False,  # a library's print stays what it is
     "worker_proc_alive_timeout": 30,  # 4 s is short on a busy machine
     "task_create_missing_queues": False,  # a typo must not make a queue that nobody reads
     "task_ignore_result": True,  # outcomes are on Kafka
-    "task_serializer": "json",
-    "accept_content": ["json"],
+    "task_serializer": "json",  # anybody can read it, and it runs nothing
+    "accept_content": ["json"],  # a pickle is code of whoever may publish
 }
 
 
@@ -96,12 +102,17 @@ def build_app(config: Settings) -> Celery:
 
 def _do(task: Task, argument: Any) -> str:
     """Do the action in a message; what it ended as. A message that is no action is dead-lettered."""
+    redrive = redrive_of(task.request.headers)
     try:
-        outcome = runner().run(decoded(argument), redrive_of(task.request.headers))
+        action = decoded(argument)
+        outcome = runner().run(action, redrive)
     except RejectedError as why:
         metrics.REJECTED.inc()
         log.error("message_rejected", why=str(why))
         raise Reject(str(why), requeue=False) from None
+    except SoftTimeLimitExceeded:  # Redis or Kafka was away so long: RabbitMQ would take the delivery back
+        Later(celery_app)(action, RETRY_S[-1], redrive)
+        return "comes back later"
     if outcome is None:
         return "comes back later"
     if outcome.status is Status.DEAD:
@@ -161,6 +172,7 @@ def runner() -> Runner:
         outcomes=Outcomes(config),
         worker=worker,
         lease_s=config.lease_s,
+        too_long=(SoftTimeLimitExceeded,),
         later=Later(celery_app),
     )
 

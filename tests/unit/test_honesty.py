@@ -47,7 +47,10 @@ def test_the_published_schema_is_the_one_of_the_models():
 
 def test_all_pages_are_written_or_known_to_be_by_hand():
     pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-    assert pages == {f"docs/{name}.md" for name in PAGES} | {name for name in BY_HAND if name.startswith("docs/")}
+    measured = {"docs/guarantees.md"}  # written by a run of `make chaos`
+    assert pages - measured == {f"docs/{name}.md" for name in PAGES} | {
+        name for name in BY_HAND if name.startswith("docs/")
+    }
 
 
 @pytest.mark.parametrize("place", MAP)

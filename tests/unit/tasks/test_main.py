@@ -1,11 +1,14 @@
 """The Celery application and the settings: names, queues, and what may not change them."""
 
+import inspect
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
+import tasks.main
 from tasks import contract
 from tasks.keeper import TASK
 from tasks.main import build_app, runner
@@ -56,6 +59,21 @@ def test_the_settings_that_keep_deliveries_safe_are_in_force(made):
     assert conf.worker_prefetch_multiplier == 1
     assert conf.worker_cancel_long_running_tasks_on_connection_loss
     assert conf.accept_content == ["json"]
+
+
+def test_the_time_limits_are_above_the_longest_build_and_below_what_rabbitmq_waits(made):
+    longest_build_s = next(one.le for one in Settings.model_fields["build_s"].metadata if hasattr(one, "le"))
+    rabbitmq_s = 1800
+    assert longest_build_s < made.conf.task_soft_time_limit < made.conf.task_time_limit < rabbitmq_s
+    assert not made.conf.task_acks_on_timeout, "what is killed for its time would be lost"
+
+
+def test_every_setting_says_why():
+    source = inspect.getsource(tasks.main).partition("CONFIG:")[2].partition("\n}")[0]
+    lines = source.splitlines()[1:]
+    for before, line in pairwise(["", *lines]):
+        if not line.strip().startswith("#"):
+            assert "#" in line or before.strip().startswith("#"), f"{line.strip()} has no reason"
 
 
 def test_importing_the_contract_loads_neither_celery_nor_redis():

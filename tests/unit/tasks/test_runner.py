@@ -289,3 +289,34 @@ def test_a_worker_that_lost_its_lease_before_the_mark_asks_again(world):
     here = world(GO, Claim(Answer.DONE, outcome=encode(EARLIER), repeats=1), lost=["lost"])
     assert here.runner.run(SCALE).repeats == 1
     assert here.seen == ["claim", "act", "mark", "claim", "write"]
+
+
+def test_an_action_with_which_many_workers_died_is_dead_and_not_done_again():
+    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS))
+    outcome = world.runner.run(NOTIFY)
+    assert outcome.status is Status.DEAD
+    assert "act" not in world.seen
+    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS - 1))
+    assert world.runner.run(NOTIFY).status is Status.DONE
+
+
+def test_poison_whose_effect_is_at_its_target_is_told_as_done():
+    poison = Claim(Answer.GO, token=9, before="started", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS)
+    world = World(poison, asks={Kind.SCALE: lambda action: Done(set=2)})
+    assert world.runner.run(SCALE).status is Status.DONE
+    assert "act" not in world.seen
+
+
+def test_an_action_over_its_time_limit_is_dead_and_a_wait_over_it_is_the_callers():
+    class TooLong(Exception):  # noqa: N818 - as Celery's is named
+        pass
+
+    world = World(GO, acts=[TooLong("20 s")])
+    world.runner.too_long = (TooLong,)
+    assert world.runner.run(SCALE).status is Status.DEAD
+    assert world.seen.count("act") == 1
+    world = World(RedisAway(), TooLong())
+    world.runner.too_long = (TooLong,)
+    with pytest.raises(TooLong):
+        world.runner.run(SCALE)
+    assert world.written is None
