@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
-from app.history.explain import moment
+from app.history.words import moment
 from app.policy.decision import Decision, decode
 from app.queue.message import Outgoing, outgoing
 from app.settings import Settings, settings
