@@ -25,6 +25,9 @@ COME_AGAIN: Final = 75
 WORDS: Final = 300
 """Most characters of what a command said last that are told."""
 
+WISHES: Final = ("replicas", "from", "service", "generation", "id")
+"""What a command is told: in its arguments as `{replicas}`, in its environment as `HEADRACE_REPLICAS`, and so on."""
+
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -98,10 +101,8 @@ def _said(output: IO[bytes]) -> str:
 
 
 def _about(action: Scale) -> dict[str, str]:
-    return {
-        "replicas": str(action.to_replicas), "from": str(action.from_replicas), "service": action.service,
-        "generation": str(action.generation), "id": action.id,
-    }  # fmt: skip
+    told = (action.to_replicas, action.from_replicas, action.service, action.generation, action.id)
+    return dict(zip(WISHES, map(str, told), strict=True))
 
 
 def _filled(argument: str, about: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from app.cli import COMMANDS
 from app.cli.policy_files import text_of_schema
 from app.policy.files import load
 from app.settings import Settings
+from tasks.clients.commanded import WISHES
 from tasks.settings import Settings as WorkerSettings
 from tests.docs import PAGES, SCHEMA, page
 
@@ -118,7 +119,7 @@ def test_the_lines_to_type_are_taken_by_the_command_line(monkeypatch):
 
 def test_the_settings_that_a_page_names_exist():
     known = {f"HEADRACE_{name.upper()}" for cls in (Settings, WorkerSettings) for name in cls.model_fields}
-    known |= {"HEADRACE_REPLICAS", "HEADRACE_GENERATION"}  # what a command that scales is told
+    known |= {f"HEADRACE_{name.upper()}" for name in WISHES}  # what a command is told
     for name in BY_HAND:
         text = (ROOT / name).read_text(encoding="utf-8")
         assert set(re.findall(r"HEADRACE_[A-Z][A-Z_]+[A-Z]", text)) <= known
