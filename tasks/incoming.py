@@ -64,6 +64,8 @@ def _payload(action: Action) -> str:
     asked = {"kind": action.__struct_config__.tag}
     for field in msgspec.structs.fields(action):
         value = getattr(action, field.name)
-        if field.name not in _ENVELOPE and value != field.default:
-            asked[field.name] = value
+        made = field.default_factory
+        default = field.default if made is msgspec.NODEFAULT else made()
+        if field.name not in _ENVELOPE and value != default:
+            asked[field.name] = msgspec.to_builtins(value)
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]

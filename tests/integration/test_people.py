@@ -8,6 +8,7 @@ from email.policy import default
 from http import HTTPStatus
 from time import time
 
+import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -157,6 +158,18 @@ def test_an_address_that_is_none_is_refused_and_not_shown(tmp_path, address):
     with pytest.raises(PermanentError, match="is none") as raised:
         people(tmp_path, address).tell(told())
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_worker_posts_the_alerts_of_a_message_once(clean, headrace_env, processes, alertmanager, hook, tmp_path):
+    targets(tmp_path, f'[receivers]\nteam = "{alertmanager.url}"\n')
+    env = headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S), "HEADRACE_TARGETS_FILE": str(tmp_path / "targets.toml")}
+    rig = Rig(clean)
+    worker(processes, env)
+    message = msgspec.structs.replace(telling("told-1"), alerts=[alert("web", now_ms() + HOUR_MS)])
+    rig.send(message, message)
+    assert {outcome.status for outcome in rig.ended("told-", 2)} == {Status.DONE}
+    wait_for(lambda: groups(hook), 20, "the alert to be told")
+    assert groups(hook) == [("firing", [("web", "firing")])]
 
 
 # Mail

@@ -1,11 +1,13 @@
 """What a message asks for: refusals that say what is wrong, and what an action claims."""
 
+import hashlib
 import json
 
 import msgspec
 import pytest
 
 from tasks.contract import (
+    Alerted,
     Annotate,
     Build,
     CallWebhook,
@@ -138,3 +140,17 @@ def test_a_later_version_with_a_new_field_says_the_same_payload_of_an_old_messag
 def test_kinds_do_not_share_payloads():
     told = Notify(id="a", service="s", decided_at_ms=1, expires_at_ms=2, receiver="r", title="t", body="b")
     assert entry_of(told).payload != entry_of(BUILD).payload
+
+
+def test_what_is_asked_for_includes_the_alerts_of_a_message_and_no_empty_list():
+    def told(*alerts):
+        return Notify(
+            id="a", service="web", decided_at_ms=1, expires_at_ms=2, receiver="team", title="web", body="hot",
+            alerts=list(alerts),
+        )  # fmt: skip
+
+    one = Alerted(labels={"alertname": "hot"}, annotations={}, starts_ms=1, ends_ms=2)
+    payloads = {entry_of(told(*alerts)).payload for alerts in ((), (one,), (one, one))}
+    assert len(payloads) == 3
+    plain = {"kind": "notify", "service": "web", "receiver": "team", "title": "web", "body": "hot"}
+    assert entry_of(told()).payload == hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
