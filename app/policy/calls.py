@@ -56,6 +56,13 @@ def calls_of(text: str) -> list[Call]:
     return found
 
 
+def methods_of(text: str) -> set[str]:
+    """Names that are called on a value, like `all` in `[1.0].all(x, true)`."""
+    pieces = [one for one in _TOKEN.findall(text) if one]
+    triples = zip(pieces, pieces[1:], pieces[2:], strict=False)
+    return {name for dot, name, bracket in triples if dot == "." and bracket == "(" and name.isidentifier()}
+
+
 def check_divisors(text: str) -> None:
     """Raises ValueError if a text divides by anything but a number: x/0.0 is infinity in CEL, and that is above all."""
     pieces = [one for one in _TOKEN.findall(text) if one]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import cel
 
-from app.policy.calls import ARGUMENTS, Call, call_of, calls_of, reads_of
+from app.policy.calls import ARGUMENTS, Call, call_of, calls_of, methods_of, reads_of
 
 LONGEST: Final = 1024
 """Characters of the longest expression: far longer ones could exhaust the stack of the parser."""
@@ -43,7 +43,7 @@ class Expression:
             self._program = cel.compile(text)
         except ValueError as error:
             raise ValueError(" ".join(str(error).split())) from None
-        self._check()
+        self._check(text)
         self.reads = reads_of(calls_of(text))
         self._ask: Ask = lambda _: None
         self._values: Values = {}
@@ -67,7 +67,7 @@ class Expression:
         self._ask, self._values = ask, {}
         try:
             return self._program.execute(self._context)
-        except (RuntimeError, TypeError, KeyError, ValueError, OverflowError):
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
             return None
 
     def _function(self, name: str) -> Callable[..., Any]:
@@ -95,8 +95,9 @@ class Expression:
         self._values[label] = found
         return _UNKNOWN if found is None else found
 
-    def _check(self) -> None:
-        used = {name for name in self._program.functions() if not _OPERATORS.search(name)}
+    def _check(self, text: str) -> None:
+        """Only functions that are known; methods are none, and macros like `all` would make its cost unbounded."""
+        used = {name for name in self._program.functions() if not _OPERATORS.search(name)} | methods_of(text)
         if unknown := used - KNOWN - {"double", "int"}:
             raise ValueError(f"{', '.join(sorted(unknown))} is not known; there are {', '.join(sorted(KNOWN))}")
         if variables := self._program.variables():

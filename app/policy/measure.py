@@ -31,6 +31,9 @@ from app.policy.replicas import (
 )
 from app.policy.state import Service
 
+LARGEST_VALUE = 1e100
+"""Largest number that is reckoned with: a sum of some thousand of them, in milli-units, is a float yet."""
+
 PERCENT = 100_000
 """Milli-units of a request where nobody says one: a sample is a percentage of an instance then."""
 
@@ -134,7 +137,9 @@ def _each(asked: Asked, series: list[Fresh], metric: Metric) -> Answer:
 
 
 def milli_of(value: float) -> int:
-    """A sample in whole milli-units."""
+    """A sample in whole milli-units; raises NoMetricError if it is too large to be any."""
+    if not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+        raise NoMetricError(f"{value:g} is too large to reckon with")
     return round(value * 1000)
 
 
