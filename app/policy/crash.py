@@ -1,4 +1,5 @@
-"""Whether the version that a deploy brings crashes. Pure; called by `app.policy.guards`.
+"""Whether the version that a deploy brings crashes. Pure; called by `app.policy.guards` and
+`app.policy.then`.
 
 It does when some instance of it fails and none is ready. What nobody says counts as ready: the guard that asks
 forbids scaling up, and must not do so on a guess.
@@ -7,12 +8,20 @@ forbids scaling up, and must not do so on a guess.
 from typing import Any, Final
 
 from app.policy.deployed import Pod, Release
-from app.policy.release import UnderWay
+from app.policy.release import UnderWay, all_under_way
 from app.policy.roster import Member, roster
 from app.policy.state import Service
 
 NAMED: Final = 20
 """Most instances that are named as evidence."""
+
+
+def crash_of(service: Service, longest_ms: int, grace_ms: int, now_ms: int) -> tuple[UnderWay, dict[str, Any]] | None:
+    """The newest deploy that holds the service and whose version crashes, in whatever environment; and what fails."""
+    for deploy in all_under_way(service, longest_ms, now_ms):
+        if deploy.held and (found := crashing(service, deploy, grace_ms, now_ms)):
+            return deploy, found
+    return None
 
 
 def crashing(service: Service, deploy: UnderWay, grace_ms: int, now_ms: int) -> dict[str, Any]:

@@ -209,7 +209,13 @@ def _fit_window(series: Series, keep: Keep) -> None:
 
 
 def fold_command(state: State, command: facts.Command) -> None:
-    """Pause or resume a scaling, silence alerts or not any more; each is ended by its own counterpart."""
+    """Pause or resume a scaling, silence alerts or not any more; each is ended by its own counterpart.
+
+    Those whose time is over are dropped: they would be looked through for ever.
+    """
+    for words in (state.pauses, state.silences):
+        for key in [key for key, one in words.items() if not _holds(state, one)]:
+            del words[key]
     word = Pause(command.author, command.reason, command.until_ms, command.direction)
     match command.verb:
         case facts.Verb.PAUSE:

@@ -7,7 +7,7 @@ reason; its evidence is added to the look's.
 from typing import Any
 
 from app.policy.attempt import pending_rollback
-from app.policy.crash import crashing
+from app.policy.crash import crash_of
 from app.policy.decision import Reason
 from app.policy.facts import Direction
 from app.policy.fold import paused
@@ -67,11 +67,12 @@ def _deploying(service: Service, look: Look, now_ms: int) -> Reason | None:
         return None
     if not look.up:
         return Reason.HELD_BY_DEPLOY
-    grace_ms = round(1000 * look.policy.spec.initialReadinessDelay_s)
-    if found := crashing(service, look.deploy, grace_ms, now_ms):
-        look.evidence["crashing"] = found
-        return Reason.CRASHING
-    return None
+    spec = look.policy.spec
+    found = crash_of(service, round(1000 * spec.deployHold_s), round(1000 * spec.initialReadinessDelay_s), now_ms)
+    if found is None:
+        return None
+    look.evidence["deploy"], look.evidence["crashing"] = found[0].evidence(), found[1]
+    return Reason.CRASHING
 
 
 def _cooling(look: Look, now_ms: int) -> Reason | None:

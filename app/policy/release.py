@@ -95,12 +95,19 @@ class UnderWay(NamedTuple):
 
 
 def under_way(service: Service, longest_ms: int, now_ms: int) -> UnderWay | None:
-    """The deploy of a service that began last and has not ended, and whether the service is held for it.
+    """The deploy of a service that began last and has not ended, and whether the service is held for it."""
+    return next(iter(all_under_way(service, longest_ms, now_ms)), None)
+
+
+def all_under_way(service: Service, longest_ms: int, now_ms: int) -> list[UnderWay]:
+    """The deploys of a service that have not ended, in all environments, the newest first.
 
     The only place that says whether a service is held. A deploy that does not end holds no longer than
     `longest_ms`; with 0 none ever does. One that a policy watches has ended when it is judged, or when that it
     does not finish was told.
     """
+    if longest_ms <= 0:
+        return []
     found = [
         (one.since_ms, name, one.announced)
         for name, one in service.releases.items()
@@ -109,11 +116,10 @@ def under_way(service: Service, longest_ms: int, now_ms: int) -> UnderWay | None
     found += [
         (one.began_ms, key.partition("\x1f")[2], one.version) for key, one in service.watches.items() if one.holds
     ]
-    if not found or longest_ms <= 0:
-        return None
-    since_ms, environment, version = max(found)
-    until_ms = since_ms + longest_ms
-    return UnderWay(version, environment, since_ms, until_ms, now_ms < until_ms)
+    return [
+        UnderWay(version, environment, since_ms, since_ms + longest_ms, now_ms < since_ms + longest_ms)
+        for since_ms, environment, version in sorted(set(found), reverse=True)
+    ]
 
 
 def addresses(release: Release) -> list[str]:

@@ -51,7 +51,6 @@ def take_deploy(state: State, fact: facts.Deploy, writer: Writer) -> None:
     previous = release.previous if version == release.version else release.version
     steps = [] if late else advance(service, release, fact, version, state.now_ms)
     if not late:
-        advance(service, release, fact, version, state.now_ms)
         fold_deploy(release, fact, version, state.now_ms)
     event = Event(
         id=writer.next_id(), event=TYPES[fact.phase], service=fact.service, environment=fact.environment,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.policy.attempt import pending_rollback
+from app.policy.crash import crash_of
 from app.policy.decision import Reason
-from app.policy.guards import pause_of
+from app.policy.guards import pause_of, turned
 from app.policy.messages import Values, filled, value_of
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_then import Back, NewBuild, Step, Webhook
@@ -21,7 +22,9 @@ from app.policy.writer import Writer
 from tasks.contract import EXPIRY_S, Action, Build, CallWebhook, Kind, RollBack, Scale
 
 DEPLOY_HOLD_MS: Final = 600_000
-"""Longest that a deploy under way keeps an alert from having fewer replicas."""
+"""Longest that a deploy under way keeps an alert from having fewer replicas, or more of what crashes."""
+READY_MS: Final = 30_000
+"""How long an instance of which deploy events alone tell has to run to be ready: what a Scale takes by default."""
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Deeds:
         if not self._shadow:
             self.service.generation = action.generation
             self.service.pending = Pending(action.id, up, limited, action.expires_at_ms)
+            turned(self.service, up=up, now_ms=self.state.now_ms)
         self._write("scale", evidence, action)
 
     def _against(self, evidence: dict[str, Any], *, up: bool) -> Reason | None:
@@ -105,6 +109,9 @@ class Deeds:
         if not up and deploy is not None and deploy.held:
             evidence["deploy"] = deploy.evidence()
             return Reason.HELD_BY_DEPLOY
+        if up and (crash := crash_of(self.service, DEPLOY_HOLD_MS, READY_MS, state.now_ms)) is not None:
+            evidence["deploy"], evidence["crashing"] = crash[0].evidence(), crash[1]
+            return Reason.CRASHING
         if pending is None or self._shadow or state.now_ms >= pending.until_ms:
             return None
         evidence["pending"] = pending.id

@@ -28,7 +28,7 @@ from app.policy.facts import (
 )
 from app.policy.files import document_of, fingerprint
 from app.policy.together import discords
-from app.wire.fields import LARGEST_COUNT, NAME_BYTES, at_ms, count, decoded, within
+from app.wire.fields import LARGEST_COUNT, NAME_BYTES, TEXT_BYTES, at_ms, count, decoded, within
 from app.wire.rules import Raw, Rules, UnreadableError
 from tasks.contract import Outcome
 
@@ -142,8 +142,8 @@ def control(raw: Raw, source: Source) -> PolicySet | Command:
             source,
             found.verb,
             _service(found.service),
-            found.author,
-            found.reason,
+            within(found.author, "author"),
+            within(found.reason, "reason", TEXT_BYTES),
             found.at_ms,
             found.until_ms,
             within(found.alert, "alert"),
@@ -157,7 +157,8 @@ def control(raw: Raw, source: Source) -> PolicySet | Command:
         raise UnreadableError("two policies of the set have one name")
     if mistake := next(discords(documents), None):
         raise UnreadableError(f"policy {mistake.name} of the set, at {'.'.join(mistake.path)}: {mistake.message}")
-    return PolicySet(source, fingerprint(documents), documents, found.author, found.message, found.at_ms)
+    author, message = within(found.author, "author"), within(found.message, "message", TEXT_BYTES)
+    return PolicySet(source, fingerprint(documents), documents, author, message, found.at_ms)
 
 
 def outcomes(raw: Raw, source: Source) -> Reported:

@@ -27,7 +27,8 @@ spec: {service: web, expr: '%s'}
 HUGE = {
     "utilization": policy(),
     "value": SHARED % "{type: External, external: {metric: {name: cpu}, target: {type: Value, value: 5}}}",
-    "average": SHARED % "{type: External, external: {metric: {name: cpu}, target: {type: AverageValue, averageValue: 5}}}",
+    "average": SHARED
+    % "{type: External, external: {metric: {name: cpu}, target: {type: AverageValue, averageValue: 5}}}",
     "backlog": SHARED % "{type: Backlog, backlog: {metric: {name: cpu}, deadline: 5m, perReplica: 5}}",
     "expression": SHARED
     % """{type: Expression, expression: {name: x, expr: 'last("cpu") * 1e200', target: {type: Value, value: 5}}}""",
@@ -52,7 +53,7 @@ def test_a_number_too_large_to_reckon_with_stops_no_engine(text, value):
     "text",
     [
         '10 % int(last("cpu")) > 1', 'double(10 / int(last("cpu"))) > 1.0', '[true, false][int(last("cpu")) - 1]',
-        '{1: true}[int(last("cpu"))]', '1 % 0 > 1',
+        '{1: true}[int(last("cpu"))]', "1 % 0 > 1",
     ],
 )  # fmt: skip
 def test_a_term_that_fails_is_unknown_however_it_fails(text):
