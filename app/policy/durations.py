@@ -15,21 +15,36 @@ _SUFFIXES: Final = {
 _QUANTITY: Final = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)({'|'.join(filter(None, _SUFFIXES))})?")
 
 
+LONGEST_S: Final = 10 * 366 * 86_400.0
+"""Seconds of the longest duration: ten years."""
+LARGEST: Final = 1e100
+"""Largest quantity; its milli-units are a float yet."""
+
+
 def seconds(text: object) -> float:
     """Seconds of `1h30m` and the like; raises ValueError that says what was expected."""
     if isinstance(text, str) and text and not _PART.sub("", text):
-        return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+        found = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+        if found > LONGEST_S:
+            raise ValueError(f"{text[:60]!r} is longer than ten years")
+        return found
     raise ValueError(f"{text!r} is no duration; write it like 30s, 5m or 1h30m")
 
 
 def quantity(text: object) -> float:
     """The number that a Kubernetes quantity stands for (`250m` is 0.25); raises ValueError."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
+        return _bounded(text)
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is no quantity; write it like 100, 250m or 1.5k")
-    return float(match[1]) * _SUFFIXES[match[2] or ""]
+    return _bounded(float(match[1]) * _SUFFIXES[match[2] or ""])
+
+
+def _bounded(number: float) -> float:
+    if not -LARGEST <= number <= LARGEST:
+        raise ValueError(f"the quantity is not within {-LARGEST:g} and {LARGEST:g}")
+    return float(number)
 
 
 def milli(number: float) -> int:

@@ -102,6 +102,9 @@ def _documents(file: str, text: str, problems: list[Problem]) -> Iterable[Commen
     except YAMLError as error:
         problems.append(no_yaml(file, error))
         return
+    except ValueError as error:  # a date that there is not, a number of too many digits
+        problems.append(Problem(file, 1, "", f"has a value that cannot be read: {error}"))
+        return
     for document in documents:
         if isinstance(document, CommentedMap):
             yield document
@@ -128,7 +131,7 @@ def wrong(file: str, document: CommentedMap, error: ValidationError, model: type
 
 def _checked(file: str, document: CommentedMap, problems: list[Problem]) -> PolicyDocument | None:
     plain = _plain(document)
-    if plain.get("kind") not in KINDS:
+    if not isinstance(plain.get("kind"), str) or plain["kind"] not in KINDS:
         expected = " or ".join(KINDS)
         problems.append(Problem(file, _line(document, ("kind",)), "kind", f"is {plain.get('kind')!r}, not {expected}"))
         return None

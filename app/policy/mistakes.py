@@ -30,9 +30,16 @@ Path = tuple[int | str, ...]
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     """Where each mistake is, and what was expected there."""
-    for one in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for one in found:
+        if one["type"] == "too_short" and any(_is_within(other["loc"], one["loc"]) for other in found):
+            continue  # what is in it was left out as wrong: that is said there
         path = tuple(part for part in one["loc"] if not str(part).startswith("function-"))
         yield path, _sentence(dict(one), path, model)
+
+
+def _is_within(place: Path, other: Path) -> bool:
+    return len(place) > len(other) and place[: len(other)] == other
 
 
 def _sentence(one: dict[str, Any], path: Path, model: type[BaseModel]) -> str:

@@ -13,7 +13,7 @@ from app.policy.instances import instance_of
 from app.policy.model_metrics import Metric
 from app.policy.model_steps import Range
 from app.policy.readings import Fresh, Question, Wish, fresh, known
-from app.policy.replicas import NoMetricError, Phase
+from app.policy.replicas import LARGEST, NoMetricError, Phase
 
 
 def change_of(step: Range, current: int) -> int:
@@ -42,7 +42,7 @@ def wish_of(question: Question, metric: Metric) -> Wish:
     silent += len(series) - len(values)
     if change < 0 and silent:
         raise NoMetricError(f"{silent} instances say nothing, and unknown never steps down")
-    wanted = max(0, current + change)
+    wanted = max(0, min(current + change, LARGEST))
     evidence: dict[str, Any] = {
         "type": "Steps", "name": metric.name, "value": mean, "instances": len(values), "wanted": wanted,
         "change": change, "from": step.from_ if step else None, "to": step.to if step else None,

@@ -105,13 +105,8 @@ class Deeds:
         if (undone := pending_rollback(self.service, state.now_ms)) is not None:
             evidence["pending"] = undone.id
             return Reason.ROLLBACK_PENDING
-        deploy = under_way(self.service, DEPLOY_HOLD_MS, state.now_ms)
-        if not up and deploy is not None and deploy.held:
-            evidence["deploy"] = deploy.evidence()
-            return Reason.HELD_BY_DEPLOY
-        if up and (crash := crash_of(self.service, DEPLOY_HOLD_MS, READY_MS, state.now_ms)) is not None:
-            evidence["deploy"], evidence["crashing"] = crash[0].evidence(), crash[1]
-            return Reason.CRASHING
+        if (deploying := self._deploying(evidence, up=up)) is not None:
+            return deploying
         if pending is None or self._shadow or state.now_ms >= pending.until_ms:
             return None
         evidence["pending"] = pending.id
@@ -119,6 +114,19 @@ class Deeds:
             return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
         just = any(one.id == pending.id for one in self.writer.decisions)
         return Reason.SCALED_ALREADY if just else None
+
+    def _deploying(self, evidence: dict[str, Any], *, up: bool) -> Reason | None:
+        """Fewer replicas wait for the end of a deploy, and more while what it brings crashes."""
+        now_ms = self.state.now_ms
+        deploy = under_way(self.service, DEPLOY_HOLD_MS, now_ms)
+        if not up and deploy is not None and deploy.held:
+            evidence["deploy"] = deploy.evidence()
+            return Reason.HELD_BY_DEPLOY
+        crash = crash_of(self.service, DEPLOY_HOLD_MS, READY_MS, now_ms) if up else None
+        if crash is not None:
+            evidence["deploy"], evidence["crashing"] = crash[0].evidence(), crash[1]
+            return Reason.CRASHING
+        return None
 
     def _roll_back(self, back: Back) -> None:
         evidence: dict[str, Any] = {}

@@ -6,6 +6,7 @@ from app.policy.expression import Expression
 from app.policy.files import PolicyError, load
 from app.policy.state import pack, unpack
 from tests.unit.policy.builders import Journal, policy, reasons, scales
+from tests.unit.policy.rollouts import rollout
 
 SHARED = """
 apiVersion: headrace/v1
@@ -82,3 +83,33 @@ def nested(depth):
 def test_an_expression_calls_functions_and_no_methods_so_that_its_cost_is_bounded_by_its_length(text):
     with pytest.raises(PolicyError, match="there are absent, avg, count"):
         load({"a.yaml": (ALERT % "{}").replace("'{}'", repr(text))})
+
+
+SAYS = policy().rstrip() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (SAYS.replace("maxReplicas: 10", f"maxReplicas: {10**30}"), "spec.maxReplicas: 1000.* is larger than any"),
+        (SAYS.replace("every: 0s", f"every: {'9' * 400}s"), "spec.every: .* is longer than ten years"),
+        (SAYS.replace("stale: 5m", f"stale: {'9' * 30}h"), "spec.stale: .* is longer than ten years"),
+        (HUGE["value"].replace("value: 5", "value: 1e400"), "value: the quantity is not within"),
+        (HUGE["value"].replace("value: 5", f"value: {10**400}"), "value: the quantity is not within"),
+        (SAYS.replace("maxReplicas: 10", f"maxReplicas: {'9' * 5000}"), "has a value that cannot be read"),
+        (SAYS.replace("name: web}", "name: web, labels: {since: 2024-13-45}}"), "has a value that cannot be read"),
+        (SAYS.replace("kind: Scale", "kind: [Scale]"), r"kind: is \['Scale'\], not Scale"),
+    ],
+)
+def test_a_number_that_no_state_could_hold_is_refused_where_it_is_written(text, why):
+    with pytest.raises(PolicyError, match=why) as caught:
+        load({"a.yaml": text})
+    assert len(caught.value.problems) == 1
+
+
+def test_of_a_list_with_one_mistake_in_it_that_one_is_told_and_not_that_it_is_empty():
+    with pytest.raises(PolicyError) as caught:
+        load({"a.yaml": rollout("""{sli: x, expr: 'last("x")', pass: ["=<10"]}""")})
+    assert [one.message for one in caught.value.problems] == [
+        "'=<10' is no criterion; write it like <600, <=+10% or >=-5"
+    ]

@@ -4,7 +4,7 @@ import pytest
 
 from app.policy.facts import InstanceSeen
 from tests.unit.policy.builders import Journal, policy, reasons, scales
-from tests.unit.policy.rollouts import World, rollout, rolled, said
+from tests.unit.policy.rollouts import World, rolled, rollout, said
 
 ALERT = """
 apiVersion: headrace/v1
