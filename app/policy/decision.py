@@ -50,6 +50,7 @@ class Reason(StrEnum):
     ALERT_UNKNOWN = "ALERT_UNKNOWN"
     ALERT_INACTIVE = "ALERT_INACTIVE"
     ALERT_ACTS = "ALERT_ACTS"
+    ALERT_DROPPED = "ALERT_DROPPED"
     INHIBITED = "INHIBITED"
     MUTED = "MUTED"
     SILENCED = "SILENCED"
@@ -116,6 +117,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ALERT_UNKNOWN: "the alert's expression cannot be said, so it neither fires nor resolves",
     Reason.ALERT_INACTIVE: "the alert's expression can be said again, and is not true",
     Reason.ALERT_ACTS: "the alert began to fire, and its policy has this done then",
+    Reason.ALERT_DROPPED: "the alert fired, and its policy or its service is gone, so nobody is told of an end",
     Reason.INHIBITED: "an alert that fires makes this one not worth telling",
     Reason.MUTED: "nobody is told of it at this time of the day, the week or the year",
     Reason.SILENCED: "somebody silenced the alert, so nobody is told of it",

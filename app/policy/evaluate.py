@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from app.policy.alert import watch
 from app.policy.decision import Reason
-from app.policy.fold import meant_for
+from app.policy.fold import fired, meant_for
 from app.policy.look import look_at
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_rollout import RolloutPolicy
@@ -27,6 +27,8 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     """
     service = state.services[name]
     if state.now_ms >= _forgotten_ms(service):
+        for alert, decision in sorted(fired(service)):
+            writer.write(name, None, Reason.ALERT_DROPPED, {"alert": alert, "decision": decision})
         del state.services[name]
         return
     watch_over(state, name, writer)

@@ -184,14 +184,19 @@ def fold_outcome(state: State, outcome: Outcome) -> bool:
     return True
 
 
-def fold_policies(state: State, policies: facts.PolicySet) -> None:
-    """Put a set of policies in force; forget what only the old ones needed."""
+def fold_policies(state: State, policies: facts.PolicySet) -> list[tuple[str, str, str]]:
+    """Put a set of policies in force; forget what only the old ones needed.
+
+    Gives the alerts that fired and are none any more: service, alert, and the decision that said so last.
+    """
+    dropped: list[tuple[str, str, str]] = []
     state.policies = sorted(policies.policies, key=lambda one: one.name)
     state.fingerprint = policies.fingerprint
     for name, service in state.services.items():
         kept = {one.metadata.name for one in meant_for(state, name).scales}
         watched = {one.metadata.name for one in meant_for(state, name).alerts}
         read = read_by_policies(state, name)
+        dropped += [(name, *one) for one in fired(service) if one[0] not in watched]
         service.memories = {policy: memory for policy, memory in service.memories.items() if policy in kept}
         service.alerts = {policy: memory for policy, memory in service.alerts.items() if policy in watched}
         if not service.alerts:
@@ -199,6 +204,12 @@ def fold_policies(state: State, policies: facts.PolicySet) -> None:
         service.series = {key: series for key, series in service.series.items() if series.name in read}
         for series in service.series.values():
             _fit_window(series, read[series.name])
+    return sorted(dropped)
+
+
+def fired(service: Service) -> list[tuple[str, str]]:
+    """The alerts of a service that fire, each with the decision that said so last."""
+    return [(name, memory.decision) for name, memory in service.alerts.items() if memory.fired]
 
 
 def _fit_window(series: Series, keep: Keep) -> None:

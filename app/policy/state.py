@@ -29,6 +29,8 @@ VERSION = 3
 SERIES_LIMIT = 1000
 """Most series kept for one service; more are refused, counted and said."""
 
+SPARE = 50
+"""Reminders that are kept beyond two for each service, until those that sooner ones overtook are dropped."""
 
 TURNS = 20
 """Most moments kept at which a service's scaling turned from up to down or back."""
@@ -230,6 +232,8 @@ def remind(state: State, name: str, service: Service, due_ms: int) -> None:
     if service.due_ms == 0 or due_ms < service.due_ms:
         service.due_ms = due_ms
         heapq.heappush(state.timers, (due_ms, name))
+        if len(state.timers) > 2 * len(state.services) + SPARE:  # most are overtaken by sooner ones
+            state.timers = sorted((one.due_ms, key) for key, one in state.services.items() if one.due_ms)
 
 
 def due(state: State) -> list[str]:

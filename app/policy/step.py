@@ -58,8 +58,10 @@ def _fold_new(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
         case facts.Reported():
             return [fact.outcome.service] if fold_outcome(state, fact.outcome) else []
         case facts.PolicySet():
-            fold_policies(state, fact)
+            dropped = fold_policies(state, fact)
             _policies_changed(fact, writer)
+            for name, alert, decision in dropped:
+                writer.write(name, None, Reason.ALERT_DROPPED, {"alert": alert, "decision": decision})
             return list(state.services)
         case facts.Deploy():
             take_deploy(state, fact, writer)

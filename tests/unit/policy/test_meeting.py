@@ -106,3 +106,37 @@ def test_a_pause_of_one_direction_leaves_a_rollback_alone():
     world = World(rollout())
     world.journal.command("pause", direction="down")
     assert rolled(world.release_of("2", 90)) == [("2", "1")]
+
+
+def test_an_alert_that_fires_does_not_go_without_a_word_with_its_policy_or_its_service():
+    made = Journal()
+    made.policies(alert("{notify: {receiver: r}}"))
+    (firing, _) = made.samples(90, name="bad", after_s=1)
+    gone = made.policies(policy())
+    assert reasons(gone) == ["POLICIES_CHANGED", "ALERT_DROPPED"]
+    assert gone[1].evidence["decision"] == firing.id
+    made.policies(alert("{notify: {receiver: r}}"))
+    made.samples(90, name="bad", after_s=1)
+    assert reasons(made.tick(after_s=86_400)) == ["ALERT_DROPPED"]
+    assert made.state.services == {}
+
+
+def test_an_alert_that_is_calm_goes_without_a_word():
+    made = Journal()
+    made.policies(alert("{}"))
+    made.samples(10, name="bad", after_s=1)
+    assert reasons(made.policies()) == ["POLICIES_CHANGED"]
+    assert made.state.services["web"].alerts == {}
+
+
+def test_reminders_that_something_sooner_overtook_are_no_burden_for_as_long_as_a_deploy_is_remembered():
+    made = Journal()
+    made.policies(rollout(environment="*"))
+    for n in range(300):
+        made.deploy("started", f"{n}")
+        made.tick(after_s=1000)
+        made.deploy("finished", f"{n}")
+        made.tick(after_s=1000)
+    assert len(made.state.timers) < 100
+    made.tick(after_s=31 * 86_400)
+    assert made.state.services == {}
