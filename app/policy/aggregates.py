@@ -13,21 +13,25 @@ from app.policy.windows import Window
 
 def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float | None:
     """`avg`, `min`, `max`, `sum`, `count`, `last` or `rate` of all samples of all series since a moment."""
-    found = [bucket for one in windows for bucket in one.since(from_ms)]
-    if not found:
+    if function == "rate":
+        return rate(windows, from_ms)
+    found = [one.rows_since(from_ms) for one in windows]
+    if not any(found):
         return None
     match function:
-        case "rate":
-            return rate(windows, from_ms)
         case "min":
-            return min(one.least for one in found)
+            return min(row[4] for rows in found for row in rows)
         case "max":
-            return max(one.most for one in found)
+            return max(row[5] for rows in found for row in rows)
         case "last":
-            newest = [buckets[-1].last for one in windows if (buckets := one.since(from_ms))]
+            newest = [rows[-1][6] for rows in found if rows]
             return sum(newest) / len(newest)
-    total, count = sum(one.sum for one in found), float(sum(one.count for one in found))
-    return {"avg": total / count, "sum": total, "count": count}[function]
+    total, count = 0.0, 0
+    for rows in found:
+        for _, samples, _, added, _, _, _ in rows:
+            total += added
+            count += samples
+    return {"avg": total / count, "sum": total, "count": float(count)}[function]
 
 
 def rate(windows: Sequence[Window], from_ms: int) -> float | None:
@@ -52,10 +56,7 @@ def quantile(windows: Sequence[Window], share: float, from_ms: int) -> float | N
     a bucket of more than `windows.VALUES` samples: there each value that is kept stands for as many as
     are not. The windows must keep values (`windows.Keep`); those that do not are unknown.
     """
-    found: list[tuple[float, float]] = []
-    for one in windows:
-        for bucket in one.since(from_ms):
-            found += [(value, bucket.count / len(bucket.kept)) for _, value in bucket.kept]
+    found = [one for window in windows for one in window.values_since(from_ms)]
     if not found:
         return None
     found.sort()

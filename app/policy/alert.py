@@ -20,8 +20,10 @@ def watch(state: State, name: str, service: Service, policies: list[AlertPolicy]
     """Ask each alert that may be asked now, write what changed, have done what is to be done, and people told."""
     firing = False
     for policy in policies:
-        memory = service.alerts.setdefault(policy.metadata.name, AlertMemory())
-        if memory.looked_at_ms < 0 or state.now_ms - memory.looked_at_ms >= round(policy.spec.every_s * 1000):
+        memory = service.alerts.get(policy.metadata.name)
+        if memory is None:
+            memory = service.alerts[policy.metadata.name] = AlertMemory()
+        if memory.looked_at_ms < 0 or state.now_ms - memory.looked_at_ms >= policy.spec.every_ms:
             _look(state, name, service, policy, writer)
         firing = firing or memory.firing
     if firing or service.groups:
@@ -86,7 +88,7 @@ class Alert:
         memory = self.memory
         if memory.unknown:
             # it may be about to report for the first time
-            early = not memory.heard and self.now_ms - memory.first_ms < round(self.policy.spec.stale_s * 1000)
+            early = not memory.heard and self.now_ms - memory.first_ms < self.policy.spec.stale_ms
             return None if early else Reason.ALERT_UNKNOWN
         if memory.firing:
             return Reason.ALERT_FIRING

@@ -4,7 +4,7 @@ Called by `app.policy.alert`, `app.policy.telling`, `app.policy.watching` and `a
 are no fresh samples for is unknown, None, never a number.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.policy.aggregates import aggregate, quantile
 from app.policy.calls import Call
@@ -18,11 +18,10 @@ from app.policy.windows import Window
 
 def asked(state: State, service: Service, spec: AlertSpec) -> tuple[bool | None, dict[str, Value]]:
     """An alert's expression asked of a service now: what it comes to (None: unknown), and what each call did."""
-    return compiled(spec.expr).evaluate(Answers(state, service, round(spec.stale_s * 1000)).answer)
+    return compiled(spec.expr).evaluate(Answers(state, service, spec.stale_ms).answer)
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """Answers the calls of an expression about one service; from what came after `since_ms` alone."""
 
     state: State
@@ -55,7 +54,7 @@ class Answers:
     def _fresh(self, metric: str) -> list[Series]:
         """The series that a text selects and that are not stale."""
         from_ms, chosen = max(self.state.read_until_ms - self.stale_ms, self.since_ms), selector(metric)
-        found = [
-            (key, one) for key, one in self.service.series.items() if one.name == chosen.name and one.at_ms > from_ms
-        ]
-        return [one for key, one in found if not chosen.matchers or selects(chosen, key)]
+        name, series = chosen.name, self.service.series
+        if not chosen.matchers:
+            return [one for one in series.values() if one.name == name and one.at_ms > from_ms]
+        return [one for key, one in series.items() if one.name == name and one.at_ms > from_ms and selects(chosen, key)]

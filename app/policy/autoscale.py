@@ -49,14 +49,14 @@ class Limits(msgspec.Struct, frozen=True):
     exact: bool = False
 
 
-class Recommendation(msgspec.Struct, array_like=True):
+class Recommendation(msgspec.Struct, array_like=True, gc=False):
     """What was asked for at a moment, before any limit."""
 
     replicas: int
     at_ms: int
 
 
-class Change(msgspec.Struct, array_like=True):
+class Change(msgspec.Struct, array_like=True, gc=False):
     """By how many replicas was scaled at a moment, and whether the slot may be used again."""
 
     by: int
@@ -64,7 +64,7 @@ class Change(msgspec.Struct, array_like=True):
     outdated: bool = False
 
 
-class Conditions(msgspec.Struct, array_like=True):
+class Conditions(msgspec.Struct, array_like=True, gc=False):
     """The reasons of the conditions as they stand; each stays until it is written again."""
 
     able: str = ""

@@ -55,7 +55,7 @@ def wish_of(question: Question, metric: Metric) -> Wish:
     state, service, spec, _, current = question
     backlog = metric.backlog
     assert backlog is not None
-    series = fresh(state, service, metric.reading, spec.stale_s)
+    series = fresh(state, service, metric.reading, spec.stale_ms)
     values = known(series)
     waiting = max(0.0, sum(values))
     inflow, unknown = _inflow(question, backlog.inflow)
@@ -81,7 +81,7 @@ def _inflow(question: Question, flow: Flow | None) -> tuple[float, str]:
     """Items that come in a second, at least; and what is unknown of them."""
     if flow is None:
         return 0.0, ""
-    series = fresh(question.state, question.service, flow.reading, question.spec.stale_s)
+    series = fresh(question.state, question.service, flow.reading, question.spec.stale_ms)
     found = sum(one.value for one in series if one.value is not None)
     return max(0.0, found), unknown_of(flow.name, series)
 
@@ -108,7 +108,7 @@ def _per_replica(question: Question, metric: Metric, waiting: float, at_ms: int)
         reading = flow.reading
         found = [
             one.value
-            for one in fresh(question.state, question.service, reading, question.spec.stale_s)
+            for one in fresh(question.state, question.service, reading, question.spec.stale_ms)
             if one.value is not None and speed.busy_ms <= one.newest.at_ms - reading.over_ms <= at_ms - reading.over_ms
         ]
         if found and sum(found) > 0:

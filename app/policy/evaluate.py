@@ -4,14 +4,10 @@ Called by `app.policy.step` for services that a fact touched and for those whose
 What a policy wants is `app.policy.look`'s; what becomes of it `app.policy.settle`'s.
 """
 
-from collections.abc import Sequence
-
 from app.policy.alert import watch
 from app.policy.decision import Reason
-from app.policy.fold import fired, meant_for
+from app.policy.fold import Meant, fired, meant_for
 from app.policy.look import look_at
-from app.policy.model_alert import AlertPolicy
-from app.policy.model_rollout import RolloutPolicy
 from app.policy.model_scale import ScalePolicy
 from app.policy.rollout import due, watch_over
 from app.policy.settle import settle
@@ -36,19 +32,15 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
         remind(state, name, service, max(min([_forgotten_ms(service), *due(state, name)]), state.now_ms + 1))
         return  # only deploys and changes tell of it: there is nothing that could be scaled
     meant = meant_for(state, name)
-    policies, alerts = meant.scales, meant.alerts
-    _forget_stale(state, service, [*policies, *alerts, *meant.rollouts])
-    _series_limit(name, service, policies, writer)
-    for mode in ("active", "shadow"):
-        mine = [one for one in policies if one.spec.mode == mode]
-        asked = [one for one in mine if _may_look(service, one, state.now_ms)]
-        looks = [look_at(state, service, one) for one in asked]
-        names = {one.metadata.name for one in asked}
-        floor = max((service.memories[n].wish for one in mine if (n := one.metadata.name) not in names), default=-1)
-        if looks:
-            settle(state, name, looks, floor, writer)
-    watch(state, name, service, alerts, writer)
-    _remind(state, name, service, policies, alerts)
+    _forget_stale(state, service, meant.stale_ms)
+    _series_limit(name, service, meant.scales, writer)
+    for party in meant.parties:
+        asked = [one for one in party if _may_look(service, one, state.now_ms)]
+        if asked:
+            looks = [look_at(state, service, one) for one in asked]
+            settle(state, name, looks, _floor(service, party, asked), writer)
+    watch(state, name, service, meant.alerts, writer)
+    _remind(state, name, service, meant)
 
 
 def _forgotten_ms(service: Service) -> int:
@@ -58,19 +50,27 @@ def _forgotten_ms(service: Service) -> int:
 
 def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
     """Whether a policy is looked at; for the first time not at once, so that what belongs together can arrive."""
-    name = policy.metadata.name
-    if name not in service.memories:
-        service.memories[name] = Memory(known_ms=now_ms, looked_at_ms=now_ms)
-    return now_ms - service.memories[name].looked_at_ms >= round(policy.spec.every_s * 1000)
+    memory = service.memories.get(policy.metadata.name)
+    if memory is None:
+        memory = service.memories[policy.metadata.name] = Memory(known_ms=now_ms, looked_at_ms=now_ms)
+    return now_ms - memory.looked_at_ms >= policy.spec.every_ms
 
 
-def _forget_stale(
-    state: State, service: Service, policies: Sequence[ScalePolicy | AlertPolicy | RolloutPolicy]
-) -> None:
+def _floor(service: Service, party: list[ScalePolicy], asked: list[ScalePolicy]) -> int:
+    """The most that a policy which is not asked this time wanted last; -1 if all are asked."""
+    if len(asked) == len(party):
+        return -1
+    names = {one.metadata.name for one in asked}
+    return max(service.memories[name].wish for one in party if (name := one.metadata.name) not in names)
+
+
+def _forget_stale(state: State, service: Service, stale_ms: int) -> None:
     """Drop series that no policy takes for alive any more; a sample brings one back."""
-    fresh_from = state.read_until_ms - round(max((one.spec.stale_s for one in policies), default=0) * 1000)
-    if any(one.at_ms <= fresh_from for one in service.series.values()):
-        service.series = {key: one for key, one in service.series.items() if one.at_ms > fresh_from}
+    fresh_from = state.read_until_ms - stale_ms
+    for one in service.series.values():
+        if one.at_ms <= fresh_from:
+            service.series = {key: one for key, one in service.series.items() if one.at_ms > fresh_from}
+            return
 
 
 def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writer: Writer) -> None:
@@ -80,11 +80,11 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
         writer.write(name, policies[0], Reason.SERIES_LIMIT, evidence)
 
 
-def _remind(state: State, name: str, service: Service, policies: list[ScalePolicy], alerts: list[AlertPolicy]) -> None:
+def _remind(state: State, name: str, service: Service, meant: Meant) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
     times = [_forgotten_ms(service), *due(state, name)]
     if service.series or service.observed or service.alerts:
-        times += [service.alerts[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in alerts]
-        times += [service.memories[one.metadata.name].looked_at_ms + round(one.spec.every_s * 1000) for one in policies]
+        times += [service.alerts[one.metadata.name].looked_at_ms + one.spec.every_ms for one in meant.alerts]
+        times += [service.memories[one.metadata.name].looked_at_ms + one.spec.every_ms for one in meant.scales]
         times += [group.due_ms for group in service.groups.values() if group.due_ms]
     remind(state, name, service, max(min(times), state.now_ms + 1))

@@ -75,10 +75,11 @@ class Expression:
         made: dict[tuple[Any, ...], tuple[Call, str]] = {}
 
         def answer(*words: Any) -> Any:
-            if words not in made:
+            known = made.get(words)
+            if known is None:
                 said = ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in words)
-                made[words] = call_of(name, *words), f"{name}({said})"
-            call, label = made[words]
+                known = made[words] = call_of(name, *words), f"{name}({said})"
+            call, label = known
             return self._note(label, self._ask(call))
 
         return answer

@@ -4,6 +4,7 @@ Called by `app.policy.step` for every fact. A fact or sample at or below the mar
 partition was seen before and changes nothing.
 """
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
@@ -11,6 +12,7 @@ from app.policy import facts
 from app.policy.attempt import answered
 from app.policy.expression import compiled as expression
 from app.policy.files import compiled
+from app.policy.kinds import Policy
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_alerting import AlertingPolicy
 from app.policy.model_rollout import RolloutPolicy
@@ -21,12 +23,19 @@ from tasks.contract import Kind, Outcome, Status
 
 
 class Meant(NamedTuple):
-    """The policies in force that are meant for a service, by name."""
+    """The policies in force that are meant for a service, by name; `reads` is metric → what is kept of it for them.
+
+    `parties` are the scales that are put together: those in force, and by themselves those on trial. `stale_ms` is the
+    longest time for which one of them takes a silent series for alive.
+    """
 
     scales: list[ScalePolicy]
     alerts: list[AlertPolicy]
     rollouts: list[RolloutPolicy]
-    alerting: AlertingPolicy | None = None
+    alerting: AlertingPolicy | None
+    parties: list[list[ScalePolicy]]
+    reads: dict[str, Keep]
+    stale_ms: int
 
 
 _meant: dict[tuple[str, str], Meant] = {}
@@ -45,35 +54,40 @@ def meant_for(state: State, service: str) -> Meant:
             for one in map(compiled, state.policies)
             if one.spec.mode != "off" and (isinstance(one, AlertingPolicy) or fnmatchcase(service, one.spec.service))
         ]
-        found = _meant[key] = Meant(
-            [one for one in mine if isinstance(one, ScalePolicy)],
-            [one for one in mine if isinstance(one, AlertPolicy)],
-            [one for one in mine if isinstance(one, RolloutPolicy)],
-            next((one for one in mine if isinstance(one, AlertingPolicy)), None),
-        )
+        found = _meant[key] = _sorted_out(mine)
     return found
 
 
-def windows_for(state: State, service: str) -> dict[str, Keep]:
-    """Metric → what an alert or an objective has kept of it."""
-    found: dict[str, Keep] = {}
-    mine = meant_for(state, service)
-    texts = [one.spec.expr for one in mine.alerts]
-    texts += [each.expr for one in mine.rollouts for each in one.spec.objectives]
-    for text in texts:
-        for metric, keep in expression(text).reads.items():
-            found[metric] = found.get(metric, Keep()).and_also(keep)
-    return found
+def _sorted_out(mine: Sequence[Policy]) -> Meant:
+    scales = [one for one in mine if isinstance(one, ScalePolicy)]
+    alerts = [one for one in mine if isinstance(one, AlertPolicy)]
+    rollouts = [one for one in mine if isinstance(one, RolloutPolicy)]
+    texts = [one.spec.expr for one in alerts] + [each.expr for one in rollouts for each in one.spec.objectives]
+    read: dict[str, Keep] = {}
+    for reads in (
+        *(expression(text).reads for text in texts),
+        *(metric.reads for one in scales for metric in one.spec.metrics),
+    ):
+        for metric, keep in reads.items():
+            read[metric] = read.get(metric, Keep()).and_also(keep)
+    stale_s = [one.spec.stale_s for one in scales] + [one.spec.stale_s for one in alerts]
+    stale_s += [one.spec.stale_s for one in rollouts]
+    alerting = next((one for one in mine if isinstance(one, AlertingPolicy)), None)
+    parties = [[one for one in scales if one.spec.mode == mode] for mode in ("active", "shadow")]
+    return Meant(
+        scales,
+        alerts,
+        rollouts,
+        alerting,
+        [one for one in parties if one],
+        read,
+        round(max(stale_s, default=0.0) * 1000),
+    )
 
 
 def read_by_policies(state: State, service: str) -> dict[str, Keep]:
     """Metrics that some policy in force reads of a service, with what is kept of each."""
-    found = windows_for(state, service)
-    for one in meant_for(state, service).scales:
-        for metric in one.spec.metrics:
-            for name, keep in metric.reads.items():
-                found[name] = found.get(name, Keep()).and_also(keep)
-    return found
+    return meant_for(state, service).reads
 
 
 def is_new(state: State, source: facts.Source) -> bool:
@@ -144,7 +158,7 @@ def _slot(state: State, series: facts.Series) -> Series | None:
 
 def series_key(name: str, labels: dict[str, str]) -> str:
     """Names a series within its service."""
-    return "\x1f".join([name, *(f"{label}={labels[label]}" for label in sorted(labels))])
+    return "\x1f".join([name, *[f"{label}={value}" for label, value in sorted(labels.items())]])
 
 
 def fold_instances(state: State, seen: facts.Instances) -> None:

@@ -22,6 +22,12 @@ def labels_of(key: str) -> Mapping[str, str]:
     return dict(part.partition("=")[::2] for part in key.split("\x1f")[1:])
 
 
+@lru_cache(maxsize=100_000)
+def instance_in(key: str) -> str:
+    """The instance in the name of a series."""
+    return instance_of(labels_of(key))
+
+
 def instance_of(labels: Mapping[str, str]) -> str:
     """The instance that a series is of."""
     for name in INSTANCE_LABELS:

@@ -126,11 +126,11 @@ def _measure(look: Look, state: State, service: Service) -> None:
             gates.append(Gate(metric.activation, wish.seen if wish is not None else None))
             if wish is not None:
                 wish.evidence.update(activation=metric.activation, active_by=wish.seen)
-    newest_ms = max((wish.at_ms for wish in wishes), default=0)
+    newest_ms = max([wish.at_ms for wish in wishes], default=0)
     look.evidence |= {"metrics": [wish.evidence for wish in wishes], "sample_at_ms": newest_ms}
     if failed:
         look.evidence["failed"] = failed
-    wanted = max((wish.wanted for wish in wishes), default=current)
+    wanted = max([wish.wanted for wish in wishes], default=current)
     active = is_active(gates) if gates else True
     if gates:
         look.evidence["active"] = active

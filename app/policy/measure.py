@@ -13,13 +13,11 @@ from app.policy.answers import Answers
 from app.policy.durations import milli
 from app.policy.expression import compiled
 from app.policy.facts import InstanceSeen
-from app.policy.instances import instance_of
 from app.policy.model_metrics import Metric
 from app.policy.readings import Fresh, Question, Wish, fresh, known, only_up, unknown_of
 from app.policy.replicas import (
     Answer,
     Asked,
-    Grace,
     Instance,
     NoMetricError,
     Phase,
@@ -36,6 +34,9 @@ LARGEST_VALUE = 1e100
 
 PERCENT = 100_000
 """Milli-units of a request where nobody says one: a sample is a percentage of an instance then."""
+
+WINDOW_MS = 30_000
+"""Milliseconds that a sample is taken to be the mean of where nobody says."""
 
 FAILED = {
     "Resource": "FailedGetResourceMetric", "Pods": "FailedGetPodsMetric", "Object": "FailedGetObjectMetric",
@@ -60,12 +61,12 @@ def wish_of(question: Question, metric: Metric) -> Wish:
 def _kubernetes(question: Question, metric: Metric) -> Wish:
     """One of Kubernetes' types."""
     state, service, spec, _, current = question
-    series = fresh(state, service, metric.reading, spec.stale_s)
+    series = fresh(state, service, metric.reading, spec.stale_ms)
     values = known(series)
     instances = _instances(service, series, current, metric)
     asked = _asked(question, instances)
-    total = sum(values)
-    if metric.shared:
+    total, shared = sum(values), metric.shared
+    if shared:
         answer = _shared(asked, service, sum(map(milli_of, values)), metric)
         count = len(values)
     else:
@@ -75,7 +76,7 @@ def _kubernetes(question: Question, metric: Metric) -> Wish:
     if what := metric.reading.what:
         evidence["of"] = what
     wish = Wish(answer.replicas, total, max(one.newest.at_ms for one in series), evidence)
-    return only_up(wish, question, unknown_of(metric.name, series)) if metric.shared else wish
+    return only_up(wish, question, unknown_of(metric.name, series)) if shared else wish
 
 
 def _computed(question: Question, metric: Metric) -> Wish:
@@ -83,12 +84,11 @@ def _computed(question: Question, metric: Metric) -> Wish:
     state, service, spec, _, current = question
     assert metric.expression is not None
     expression = compiled(metric.expression.expr)
-    stale_ms = round(spec.stale_s * 1000)
-    found, values = expression.number(Answers(state, service, stale_ms).answer)
+    found, values = expression.number(Answers(state, service, spec.stale_ms).answer)
     if found is None:
         unknown = ", ".join(call for call, value in values.items() if value is None)
         raise NoMetricError(f"{unknown} cannot be said" if unknown else "the expression gives no finite number")
-    from_ms, reads = state.read_until_ms - stale_ms, expression.reads
+    from_ms, reads = state.read_until_ms - spec.stale_ms, expression.reads
     read = [one.at_ms for one in service.series.values() if one.name in reads and one.at_ms > from_ms]
     instances = _instances(service, [], current, metric)
     answer = _shared(_asked(question, instances), service, milli_of(found), metric)
@@ -100,8 +100,7 @@ def _computed(question: Question, metric: Metric) -> Wish:
 
 def _asked(question: Question, instances: Sequence[Instance]) -> Asked:
     spec = question.spec
-    grace = Grace(round(1000 * spec.cpuInitializationPeriod_s), round(1000 * spec.initialReadinessDelay_s))
-    return Asked(question.current, instances, spec.tolerances, grace, question.state.now_ms)
+    return Asked(question.current, instances, spec.tolerances, spec.grace, question.state.now_ms)
 
 
 def _evidence(metric: Metric, answer: Answer, total: float, count: int) -> dict[str, Any]:
@@ -123,13 +122,12 @@ def _shared(asked: Asked, service: Service, usage: int, metric: Metric) -> Answe
 
 
 def _each(asked: Asked, series: list[Fresh], metric: Metric) -> Answer:
-    samples = {
-        instance_of(one.labels): Sample(milli_of(one.value), one.newest.at_ms, _window_ms(one.labels))
-        for one in sorted(series, key=lambda one: one.newest.at_ms)
-        if one.value is not None
-    }
     names = {one.name for one in asked.instances}
-    samples = {name: sample for name, sample in samples.items() if name in names}
+    samples = {
+        one.instance: Sample(milli_of(one.value), one.newest.at_ms, _window_ms(one.labels))
+        for one in sorted(series, key=lambda one: one.newest.at_ms)
+        if one.value is not None and one.instance in names
+    }
     if metric.target.type == "Utilization":
         return per_utilization(asked, samples, metric.name, int(metric.target.number))
     resource = metric.name if metric.type == "Resource" else ""
@@ -145,11 +143,12 @@ def milli_of(value: float) -> int:
 
 def _window_ms(labels: Mapping[str, str]) -> int:
     """The milliseconds that a sample is the mean of, where its agent says so in a label."""
-    given = labels.get("window_s", "30")
+    if "window_s" not in labels:
+        return WINDOW_MS
     try:
-        return round(float(given) * 1000)
+        return round(float(labels["window_s"]) * 1000)
     except ValueError:
-        return 30_000
+        return WINDOW_MS
 
 
 def _instances(service: Service, series: list[Fresh], current: int, metric: Metric) -> list[Instance]:
@@ -161,11 +160,11 @@ def _instances(service: Service, series: list[Fresh], current: int, metric: Metr
         return [Instance(str(n)) for n in range(current)]
     newest: dict[str, int] = {}
     for one in series:
-        name = instance_of(one.labels)
-        newest[name] = max(newest.get(name, -1), one.newest.at_ms)
+        newest[one.instance] = max(newest.get(one.instance, -1), one.newest.at_ms)
     names = sorted(newest, key=lambda name: -newest[name])[: max(current, 1)]
     names += [f"\x1f{n}" for n in range(current - len(names))]
-    return [Instance(name, started_ms=0, requests={metric.name: PERCENT}) for name in names]
+    requests = {metric.name: PERCENT}
+    return [Instance(name, started_ms=0, requests=requests) for name in names]
 
 
 def _instance(one: InstanceSeen, resource: str) -> Instance:

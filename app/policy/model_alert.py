@@ -1,5 +1,6 @@
 """What a policy document of kind Alert may say, in Prometheus' words. Field names are those of the YAML."""
 
+from functools import cached_property
 from itertools import count
 from typing import Annotated, Literal
 
@@ -47,6 +48,16 @@ class AlertSpec(Strict):
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown is neither."
     )
     mode: Mode = "active"
+
+    @cached_property
+    def every_ms(self) -> int:
+        """Milliseconds for which it is not looked at again."""
+        return round(self.every_s * 1000)
+
+    @cached_property
+    def stale_ms(self) -> int:
+        """Milliseconds of silence after which a series is missing."""
+        return round(self.stale_s * 1000)
 
 
 class AlertPolicy(Strict):

@@ -173,7 +173,7 @@ class Metric(Sources):
         """Whether it asks for a count of its own, and not for a multiple of what there is."""
         return self.type in {"Steps", "Backlog"}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the samples it reads, or of the number that it computes."""
         if self.expression is not None:
@@ -191,7 +191,7 @@ class Metric(Sources):
             name, selector = found.metric.name, found.metric.selector
         return Reading(name, selector, round(1000 * self.over_s), self.aggregate, self.quantile or 0.0)
 
-    @property
+    @cached_property
     def target(self) -> Target:
         """What it should be."""
         found = self.resource or self.pods or self.object or self.external or self.expression

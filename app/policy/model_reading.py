@@ -42,7 +42,7 @@ class Target(Strict):
             raise ValueError(f"{field} must be above 0")
         return self
 
-    @property
+    @cached_property
     def number(self) -> float:
         """The target as a number, in the metric's own unit."""
         found = {"Utilization": self.averageUtilization, "AverageValue": self.averageValue, "Value": self.value}

@@ -15,7 +15,7 @@ from app.policy.durations import Quantity, Seconds
 from app.policy.model import Metadata, Mode, Strict
 from app.policy.model_metrics import AutoscalerMetric, Metric, Sources
 from app.policy.model_schedule import Schedule
-from app.policy.replicas import Tolerance
+from app.policy.replicas import Grace, Tolerance
 from app.policy.schedule import Calendar
 from app.policy.state import TURNS
 
@@ -248,6 +248,16 @@ class ScaleSpec(Scaling):
             self._has_what_wakes(least)
         return self
 
+    @cached_property
+    def every_ms(self) -> int:
+        """Milliseconds for which it is not looked at again."""
+        return round(self.every_s * 1000)
+
+    @cached_property
+    def stale_ms(self) -> int:
+        """Milliseconds of silence after which a series is missing."""
+        return round(self.stale_s * 1000)
+
     def hold_ms(self, *, up: bool) -> int:
         """How long a wish in a direction must last."""
         return round(1000 * (self.hold.up_s if up else self.hold.down_s))
@@ -274,6 +284,11 @@ class ScaleSpec(Scaling):
     def calendar(self) -> Calendar:
         """The limits as the schedules have them."""
         return Calendar(self.schedules, self.limits)
+
+    @cached_property
+    def grace(self) -> Grace:
+        """How long an instance that started is not believed."""
+        return Grace(round(1000 * self.cpuInitializationPeriod_s), round(1000 * self.initialReadinessDelay_s))
 
     @cached_property
     def tolerances(self) -> Tolerance:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.policy.aggregates import aggregate, quantile
-from app.policy.instances import labels_of
+from app.policy.instances import instance_in, labels_of
 from app.policy.model_reading import Reading
 from app.policy.model_scale import ScaleSpec
 from app.policy.replicas import NoMetricError
@@ -39,30 +39,36 @@ class Wish(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A series that is not stale: its labels, its newest sample, and what counts of it (None: too little is known)."""
+    """A series that is not stale: its labels, its newest sample, and what counts of it (None: too little is known).
+
+    `instance` is the one that it is of.
+    """
 
     labels: Mapping[str, str]
     newest: Series
     value: float | None
+    instance: str
 
 
-def fresh(state: State, service: Service, reading: Reading, stale_s: float, after_ms: int = 0) -> list[Fresh]:
+def fresh(state: State, service: Service, reading: Reading, stale_ms: int, after_ms: int = 0) -> list[Fresh]:
     """The series of a metric that count now; with `after_ms` from samples that are newer than that alone."""
-    from_ms = max(state.read_until_ms - round(stale_s * 1000), after_ms)
+    from_ms = max(state.read_until_ms - stale_ms, after_ms)
     name, selector, found = reading.name, reading.selector, []
     choosy = bool(selector.matchLabels or selector.matchExpressions)
+    since_ms = max(state.now_ms - reading.over_ms, after_ms)
     for key, one in service.series.items():
         if one.name != name or one.at_ms <= from_ms:
             continue
         labels = labels_of(key)
         if not choosy or selector.matches(labels):
-            found.append(Fresh(labels, one, _counts(reading, one, max(state.now_ms - reading.over_ms, after_ms))))
+            value = _counts(reading, one, since_ms) if reading.over_ms else one.value
+            found.append(Fresh(labels, one, value, instance_in(key)))
     return found
 
 
 def _counts(reading: Reading, one: Series, from_ms: int) -> float | None:
-    """What counts of a series: its newest sample, or what its window comes to."""
-    if not reading.over_ms or reading.aggregate == "last":
+    """What the window of a series comes to, or its newest sample."""
+    if reading.aggregate == "last":
         return one.value
     windows = [one.window] if one.window is not None else []
     if reading.aggregate == "quantile":

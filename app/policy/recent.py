@@ -30,6 +30,8 @@ def keep(holder: Service | State, event: Event) -> None:
 
 def recent(state: State, service: Service) -> list[dict[str, Any]]:
     """Deploys and changes of the last hour, to this service or to all, oldest first, as evidence."""
+    if not service.recent and not state.recent:
+        return []
     since_ms = state.now_ms - RECENT_MS
     found = [one for one in (*service.recent, *state.recent) if one.at_ms >= since_ms]
     found.sort(key=lambda one: (one.at_ms, one.id))

@@ -106,7 +106,7 @@ def all_under_way(service: Service, longest_ms: int, now_ms: int) -> list[UnderW
     `longest_ms`; with 0 none ever does. One that a policy watches has ended when it is judged, or when that it
     does not finish was told.
     """
-    if longest_ms <= 0:
+    if longest_ms <= 0 or not (service.releases or service.watches):
         return []
     found = [
         (one.since_ms, name, one.announced)

@@ -23,7 +23,7 @@ FORGET_MS = 86_400_000
 RELEASE_MS = 30 * FORGET_MS
 """The same for a service that was deployed: the next deploy is to know what it replaces."""
 
-VERSION = 3
+VERSION = 4
 """Version of the state's layout. Another one is not read: a state is made again from the journal."""
 
 SERIES_LIMIT = 1000
@@ -36,7 +36,7 @@ TURNS = 20
 """Most moments kept at which a service's scaling turned from up to down or back."""
 
 
-class Series(msgspec.Struct, array_like=True):
+class Series(msgspec.Struct, array_like=True, gc=False):
     """The newest sample of one series of a service, by its own time; and a window, if an alert asks for one."""
 
     name: str
@@ -58,7 +58,7 @@ class Observed(msgspec.Struct, array_like=True):
     instances: list[InstanceSeen] | None = None
 
 
-class Pending(msgspec.Struct, array_like=True):
+class Pending(msgspec.Struct, array_like=True, gc=False):
     """A scaling that was decided and whose outcome is not known, or that failed a moment ago.
 
     Until `until_ms` no other in its direction is decided.
@@ -71,7 +71,7 @@ class Pending(msgspec.Struct, array_like=True):
     failed: bool = False
 
 
-class Speed(msgspec.Struct, array_like=True):
+class Speed(msgspec.Struct, array_like=True, gc=False):
     """What a busy worker was measured to do a second (0: nothing yet), and since when much waits (-1: it does not)."""
 
     value: float = 0.0
@@ -100,7 +100,7 @@ class Memory(msgspec.Struct, array_like=True):
     speeds: dict[str, Speed] = {}
 
 
-class AlertMemory(msgspec.Struct, array_like=True):
+class AlertMemory(msgspec.Struct, array_like=True, gc=False):
     """What one alert remembers of one service. `since_ms` is since when it is so (-1: it is not).
 
     `true_ms` is when it was so last, `fired` whether it was said to fire since it began, `reason` what was

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from app.policy.instances import instance_of
 from app.policy.model_metrics import Metric
 from app.policy.model_steps import Range
 from app.policy.readings import Fresh, Question, Wish, fresh, known
@@ -29,8 +28,8 @@ def wish_of(question: Question, metric: Metric) -> Wish:
     state, service, spec, memory, current = question
     assert metric.steps is not None
     scaled_ms = max(memory.scaled_up_ms, memory.scaled_down_ms)
-    series = fresh(state, service, metric.reading, spec.stale_s, scaled_ms)
-    if not series and fresh(state, service, metric.reading, spec.stale_s):
+    series = fresh(state, service, metric.reading, spec.stale_ms, scaled_ms)
+    if not series and fresh(state, service, metric.reading, spec.stale_ms):
         raise NoMetricError("there is no sample from after the last scaling")
     silent = 0
     if not metric.steps.shared:
@@ -54,7 +53,7 @@ def wish_of(question: Question, metric: Metric) -> Wish:
 
 def _of_instances(question: Question, series: Sequence[Fresh]) -> tuple[list[Fresh], int]:
     """The series of instances that there are, and how many instances have none."""
-    names = [instance_of(one.labels) for one in series]
+    names = [one.instance for one in series]
     observed = question.service.observed
     seen = observed.instances if observed is not None else None
     if seen is None:

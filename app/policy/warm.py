@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.policy.instances import instance_of, labels_of
+from app.policy.instances import instance_in
 from app.policy.measure import wish_of
 from app.policy.model_metrics import Metric
 from app.policy.model_scale import ScaleSpec
@@ -69,7 +69,7 @@ def doubt_of(question: Question, deploy: UnderWay | None) -> Doubt | None:
     if not spec.warmup_s and held is None:
         return None
     read = {metric.name for metric in spec.metrics if not metric.shared}
-    instances = {key: instance_of(labels_of(key)) for key, one in service.series.items() if one.name in read}
+    instances = {key: instance_in(key) for key, one in service.series.items() if one.name in read}
     members = roster(service, sorted(set(instances.values())))
     left_out = _left_out(service, members, spec, held, state.now_ms) if held is not None else []
     warmup_ms = round(1000 * spec.warmup_s)

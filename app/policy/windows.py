@@ -3,9 +3,13 @@
 `app.policy.fold` adds samples, by their own times and in any order; `app.policy.aggregates` asks. A
 series keeps 18 buckets of the longest window that any policy asks for, so a border of a window is
 as exact as an eighteenth of that. Values are kept only where some policy asks for a quantile.
+
+The buckets of a series are one run of bytes: there are millions of them, and as objects of their own each
+would take six times the memory, and the state as much longer to be written and read.
 """
 
 from bisect import insort
+from collections.abc import Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -20,6 +24,10 @@ VALUES: Final = 64
 does not depend on the order in which they came."""
 
 _packed: Final = Struct("<qd").pack
+_row: Final = Struct("<qIIdddd")
+_place: Final = Struct("<q")
+_SIZE: Final = _row.size
+_NONE: Final[Mapping[int, list[tuple[int, float]]]] = {}
 
 
 class Keep(NamedTuple):
@@ -34,82 +42,112 @@ class Keep(NamedTuple):
 
     def window(self) -> "Window | None":
         """An empty window for that, or none."""
-        return Window(width_for(self.window_ms), values=self.values) if self.window_ms else None
+        return Window.of(width_for(self.window_ms), values=self.values) if self.window_ms else None
 
 
-class Bucket(msgspec.Struct, array_like=True):
+class Bucket(NamedTuple):
     """Samples of one stretch: `place` is its number since the epoch, the rest what is asked for later.
 
-    `last` is the newest sample, `after_ms` after the stretch began. `kept` are values for quantiles, each
-    behind its checksum.
+    `last` is the newest sample, `after_ms` after the stretch began.
     """
 
     place: int
-    sum: float
-    count: int
+    samples: int
+    after_ms: int
+    total: float
     least: float
     most: float
     last: float
-    after_ms: int
-    kept: list[tuple[int, float]] = []
 
 
-class Window(msgspec.Struct, array_like=True):
-    """The buckets of a series, each `width_ms` long, in their order; `values` is whether they keep values."""
+class Window(msgspec.Struct, array_like=True, gc=False):
+    """The buckets of a series, each `width_ms` long, in their order, as bytes.
+
+    `kept` are values for quantiles by the places of their buckets, each behind its checksum; None: none are kept.
+    """
 
     width_ms: int
-    buckets: list[Bucket] = []
-    values: bool = False
+    rows: bytearray = bytearray()
+    kept: dict[int, list[tuple[int, float]]] | None = None
+
+    @classmethod
+    def of(cls, width_ms: int, *, values: bool = False) -> "Window":
+        """An empty window; `values` is whether it keeps values."""
+        return cls(width_ms, kept={} if values else None)
+
+    @property
+    def values(self) -> bool:
+        """Whether it keeps values."""
+        return self.kept is not None
+
+    @property
+    def buckets(self) -> list[Bucket]:
+        """All buckets."""
+        return list(map(Bucket._make, _row.iter_unpack(self.rows)))
 
     def add(self, at_ms: int, value: float) -> None:
         """Take a sample; one that is older than every bucket that is kept changes nothing."""
-        place = at_ms // self.width_ms
-        newest = self.buckets[-1].place if self.buckets else place
-        if place < newest - BUCKETS:
-            return
-        for at in range(len(self.buckets) - 1, -1, -1):
-            if self.buckets[at].place == place:
-                _add(self.buckets[at], at_ms - place * self.width_ms, value)
-                if self.values:
-                    _keep(self.buckets[at].kept, at_ms, value)
+        place, after_ms = divmod(at_ms, self.width_ms)
+        rows = self.rows
+        at = len(rows) - _SIZE
+        if at >= 0:
+            newest: int = _place.unpack_from(rows, at)[0]
+            if place < newest - BUCKETS:
                 return
-            if self.buckets[at].place < place:
-                self._insert(at + 1, place, at_ms, value)
-                return
-        self._insert(0, place, at_ms, value)
+            while newest > place:
+                at -= _SIZE
+                if at < 0:
+                    break
+                newest = _place.unpack_from(rows, at)[0]
+        if at >= 0 and newest == place:
+            _, count, newest_ms, total, least, most, last = _row.unpack_from(rows, at)
+            if after_ms >= newest_ms:
+                newest_ms, last = after_ms, value
+            least, most = min(least, value), max(most, value)
+            _row.pack_into(rows, at, place, count + 1, newest_ms, total + value, least, most, last)
+        else:
+            at += _SIZE
+            rows[at:at] = _row.pack(place, 1, after_ms, value, value, value, value)
+            self._drop()
+        if self.kept is not None:
+            kept = self.kept.setdefault(place, [])
+            insort(kept, (crc32(_packed(at_ms, value)), value))
+            del kept[VALUES:]
 
     def since(self, from_ms: int) -> list[Bucket]:
         """Buckets that reach into the time after a moment."""
-        return [one for one in self.buckets if (one.place + 1) * self.width_ms > from_ms]
+        return list(map(Bucket._make, self.rows_since(from_ms)))
+
+    def rows_since(self, from_ms: int) -> list[tuple[int, int, int, float, float, float, float]]:
+        """The same as plain tuples: twice as fast."""
+        first = from_ms // self.width_ms
+        rows = list(_row.iter_unpack(self.rows))
+        return rows if rows and rows[0][0] >= first else [row for row in rows if row[0] >= first]
 
     def moment(self, bucket: Bucket) -> int:
         """When the newest sample of a bucket was taken."""
         return bucket.place * self.width_ms + bucket.after_ms
 
-    def _insert(self, at: int, place: int, at_ms: int, value: float) -> None:
-        made = Bucket(place, value, 1, value, value, value, at_ms - place * self.width_ms)
-        if self.values:
-            _keep(made.kept, at_ms, value)
-        self.buckets.insert(at, made)
-        oldest = self.buckets[-1].place - BUCKETS
-        while self.buckets[0].place < oldest:
-            del self.buckets[0]
+    def values_since(self, from_ms: int) -> list[tuple[float, float]]:
+        """The values that are kept of the time after a moment, each with how many samples it stands for."""
+        kept = _NONE if self.kept is None else self.kept
+        return [
+            (value, one.samples / len(mine))
+            for one in self.since(from_ms)
+            if (mine := kept.get(one.place))
+            for _, value in mine
+        ]
+
+    def _drop(self) -> None:
+        """Forget buckets that are too old."""
+        rows = self.rows
+        oldest = _place.unpack_from(rows, len(rows) - _SIZE)[0] - BUCKETS
+        while (place := _place.unpack_from(rows)[0]) < oldest:
+            del rows[:_SIZE]
+            if self.kept is not None:
+                self.kept.pop(place, None)
 
 
 def width_for(longest_ms: int) -> int:
     """Length of a bucket for the longest window."""
     return max(1, -(-longest_ms // BUCKETS))
-
-
-def _add(bucket: Bucket, after_ms: int, value: float) -> None:
-    bucket.sum += value
-    bucket.count += 1
-    bucket.least = min(bucket.least, value)
-    bucket.most = max(bucket.most, value)
-    if after_ms >= bucket.after_ms:
-        bucket.after_ms, bucket.last = after_ms, value
-
-
-def _keep(kept: list[tuple[int, float]], at_ms: int, value: float) -> None:
-    insort(kept, (crc32(_packed(at_ms, value)), value))
-    del kept[VALUES:]

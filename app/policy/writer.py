@@ -1,5 +1,6 @@
 """Decisions of one journal record, numbered as they are written."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,16 +35,22 @@ class Writer:
     ) -> None:
         """Add a decision, or a refusal where there is no action."""
         name = policy.metadata.name if policy else ""
-        fingerprints = {one.name: one.fingerprint for one in self._state.policies}
         self._add(
             service=service,
             policy=name,
-            fingerprint=fingerprints.get(name, self._state.fingerprint),
+            fingerprint=self._fingerprint_of(name),
             reason=reason,
             evidence=evidence,
             action=action,
             shadow=policy is not None and policy.spec.mode == "shadow",
         )
+
+    def _fingerprint_of(self, policy: str) -> str:
+        """The fingerprint of a policy in force, else of the set; the set is in the order of the names."""
+        policies = self._state.policies
+        place = bisect_left(policies, policy, key=lambda one: one.name)
+        there = place < len(policies) and policies[place].name == policy
+        return policies[place].fingerprint if there else self._state.fingerprint
 
     def publish(self, event: Event, evidence: Mapping[str, Any]) -> None:
         """Add an event that is published for whoever listens; no policy is needed for that."""

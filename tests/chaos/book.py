@@ -191,7 +191,8 @@ class Book:
                 for words, series in service.series.items():
                     buckets = series.window.buckets
                     held[name, series.name, words.partition("host=")[2]] = [
-                        sum(one.count for one in buckets), sum(one.sum for one in buckets), series.at_ms, series.value,
+                        sum(one.samples for one in buckets), sum(one.total for one in buckets),
+                        series.at_ms, series.value,
                     ]  # fmt: skip
         for key, wanted in sent.series.items():
             have = held.pop(key, [0, 0, -1, 0])

@@ -274,7 +274,7 @@ SAMPLES = st.lists(st.tuples(st.integers(0, 100_000), st.floats(-1e6, 1e6)), min
 
 
 def window_of(samples, width_ms=2000):
-    made = Window(width_ms)
+    made = Window.of(width_ms)
     for at_ms, value in samples:
         made.add(at_ms, value)
     return made
@@ -295,9 +295,9 @@ def test_samples_in_any_order_fill_the_same_window(samples, random):
     other = random.sample(recent, len(recent))
     one, two = window_of(recent), window_of(other)
     for a, b in zip(one.buckets, two.buckets, strict=True):
-        assert (a.place, a.count, a.least, a.most) == (b.place, b.count, b.least, b.most)
+        assert (a.place, a.samples, a.least, a.most) == (b.place, b.samples, b.least, b.most)
         assert (a.last, a.after_ms) == (b.last, b.after_ms)
-        assert a.sum == pytest.approx(b.sum)
+        assert a.total == pytest.approx(b.total)
 
 
 @given(SAMPLES)
@@ -306,7 +306,7 @@ def test_a_window_holds_every_sample_of_its_time(samples):
     last = max(at_ms for at_ms, _ in samples)
     found = window_of(samples).since(last - 30_000)
     inside = [value for at_ms, value in samples if at_ms > last - 30_000]
-    assert sum(one.count for one in found) >= len(inside)
+    assert sum(one.samples for one in found) >= len(inside)
     assert min(one.least for one in found) <= min(inside)
     assert max(one.most for one in found) >= max(inside)
 
