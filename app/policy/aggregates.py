@@ -20,9 +20,9 @@ def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float |
         return None
     match function:
         case "min":
-            return min(row[4] for rows in found for row in rows)
+            return min([row[4] for rows in found for row in rows])
         case "max":
-            return max(row[5] for rows in found for row in rows)
+            return max([row[5] for rows in found for row in rows])
         case "last":
             newest = [rows[-1][6] for rows in found if rows]
             return sum(newest) / len(newest)

@@ -120,9 +120,13 @@ class Window(msgspec.Struct, array_like=True, gc=False):
 
     def rows_since(self, from_ms: int) -> list[tuple[int, int, int, float, float, float, float]]:
         """The same as plain tuples: twice as fast."""
-        first = from_ms // self.width_ms
-        rows = list(_row.iter_unpack(self.rows))
-        return rows if rows and rows[0][0] >= first else [row for row in rows if row[0] >= first]
+        rows, first = self.rows, from_ms // self.width_ms
+        if not rows:
+            return []
+        # places only grow, so of the rows before this one none is late enough
+        at = len(rows) - _SIZE * (_place.unpack_from(rows, len(rows) - _SIZE)[0] - first + 1)
+        found = list(_row.iter_unpack(rows if at <= 0 else rows[at:]))
+        return found if found and found[0][0] >= first else [row for row in found if row[0] >= first]
 
     def moment(self, bucket: Bucket) -> int:
         """When the newest sample of a bucket was taken."""

@@ -1,107 +1,183 @@
-"""How fast the engine folds and decides, beside plain Python that does the least that could be called the same.
+"""How fast the engine folds and decides, beside plain Python that gives the same answers (`tests.bench.plain`).
 
-CPU seconds of this process, one core; every row proves its work by its decisions. The ratio is what
-to look at: `make bench` prints all of it.
+Each round gives every row the next second of the same samples, and every answer is compared.
 """
 
-import json
-from collections import defaultdict
-from time import process_time
+import gc
+import tracemalloc
 
+import msgspec
 import pytest
 
-from app.policy.facts import Samples, Series, Source, encode
-from app.policy.state import pack
-from tests.unit.policy.builders import Journal, policy
+from app.policy.facts import Record, Samples, Series, Source, decode, encode
+from app.policy.step import step
+from tests.bench.plain import WIDTH_MS, Plain
+from tests.bench.rounds import cpu_s, interleaved, ratio
+from tests.unit.policy.builders import START_MS, Journal, policy
 from tests.unit.policy.test_alerts import alert
 
-SERVICES = 1_000
 EACH = 3
+FILL = 19
+"""Turns that fill a window of five minutes, a bucket each."""
 
 
-def packs(journal, turns):
-    """Packs of one sample for each instance of each service, a second apart."""
-    series = [Series(f"s{n}", "cpu", {"host": f"s{n}-{k}"}) for n in range(SERVICES) for k in range(EACH)]
-    count = len(series)
-    each = list(range(count))
-    for turn in range(turns):
-        source = Source("metrics", "m", 0, turn * count, turn * count + count - 1)
-        at_ms = [journal.at_ms + (turn + 1) * 1000] * count
-        values = [50.0 + (n * 7 + turn * 13) % 40 for n in each]
-        yield Samples(source, series, each, at_ms, values, each, [0] * count)
+def load(services, turn, at_ms):
+    """A sample of each instance of each service, packed as the intake packs them."""
+    series = [Series(f"s{n}", "cpu", {"host": f"s{n}-{k}"}) for n in range(services) for k in range(EACH)]
+    each = list(range(len(series)))
+    source = Source("metrics", "m", 0, turn * len(series), (turn + 1) * len(series) - 1)
+    values = [50.0 + (n // EACH * 7 + n + turn) % 40 for n in each]
+    return encode(Samples(source, series, each, [at_ms] * len(series), values, each, [0] * len(series)))
 
 
-def engine(*texts):
-    made = Journal()
-    made.policies(*texts)
-    for n in range(SERVICES):
-        made.instances(EACH, service=f"s{n}")
-    return made
+class Pair:
+    """The engine and plain Python, given the same packs; full windows when it is made."""
+
+    def __init__(self, services, texts, **plain):
+        self.services, self.turn = services, 0
+        self.journal = Journal()
+        self.journal.policies(*texts)
+        for n in range(services):
+            self.journal.instances(EACH, service=f"s{n}")
+        self.plain = Plain(**plain)
+        self.raw, self.record = b"", (0, 0, 0)
+        for _ in range(FILL):
+            self.next(WIDTH_MS)
+            self.engine()
+            self.reference()
+
+    def next(self, after_ms=1000):
+        """The next pack, for both."""
+        made = self.journal
+        made.at_ms += after_ms
+        self.raw = load(self.services, self.turn, made.at_ms)
+        self.record = (0, made.state.next_offset, made.at_ms)
+        self.turn += 1
+
+    def engine(self):
+        made = self.journal
+        made.state, decided = step(made.state, Record(*self.record, decode(self.raw)))
+        made.decisions += decided
+
+    def reference(self):
+        self.plain.fold(self.raw)
+        self.plain.ask(self.journal.at_ms)
+
+    def engine_s(self):
+        self.next()
+        return cpu_s(self.engine)
+
+    def reference_s(self):
+        """After `engine_s`, with the same pack; both have to say the same."""
+        took = cpu_s(self.reference)
+        services = self.journal.state.services
+        for (name, one), wish in self.plain.wishes.items():
+            assert services[name].memories[one].wish == wish, (name, one)
+        for (name, one), firing in self.plain.firing.items():
+            assert services[name].alerts[one].firing == firing, (name, one)
+        return took
 
 
-def seconds(made, turns=6):
-    """CPU seconds of one turn, the best of several; decisions prove that it was decided."""
-    best = 1e9
-    for pack_ in list(packs(made, turns)):
-        began = process_time()
-        made.add(pack_, after_s=1)
-        best = min(best, process_time() - began)
-    return best
+def two_alerts():
+    text = alert(for_="0s").replace('"web*"', '"*"').replace("every: 0s", "every: 1s").replace("stale: 30s", "")
+    for name, expr in (("mean", 'avg("cpu", "1m") > 70.0'), ("most", 'max("cpu", "5m") > 88.9')):
+        yield text.replace("name: hot", f"name: {name}").replace('avg("cpu", "10s") > 90.0', expr)
 
 
-def plain(turns=6):
-    """The reference: JSON in, a mean a service, a comparison with a target. No windows, evidence, state or ids."""
-    made = Journal()
-    raws = [encode(one) for one in packs(made, turns)]
-    best = 1e9
+def targets(count):
+    return {f"p{n}": 40 + n % 50 for n in range(count)}
+
+
+def scales(count):
+    return [policy(name, service="*", every="1s", target=target, most=4) for name, target in targets(count).items()]
+
+
+def measured(pairs, rounds=5):
+    rows = {}
+    for name, pair in pairs.items():
+        rows[name] = pair.engine_s
+        rows[f"{name}, plain"] = pair.reference_s
+    return interleaved(rows, rounds)
+
+
+def row(figures, name, found, count, unit, **more):
+    engine, plain = found[name], found[f"{name}, plain"]
+    figures.row(
+        name, CPU_ms=1000 * sorted(engine)[len(engine) // 2], of_plain_Python=ratio(engine, plain),
+        **{f"{unit}_per_CPU_second": count / sorted(engine)[len(engine) // 2]}, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_samples_folded(figures):
+    idle = 'last("cpu") > 1000.0'
+    kept = 'avg("cpu", "5m") > 1000.0'
+    pairs = {}
+    for name, expr, windows in (("newest value kept", idle, False), ("windows of five minutes kept", kept, True)):
+        text = alert(expr=expr).replace('"web*"', '"*"').replace("every: 0s", "every: 1h").replace("stale: 30s", "")
+        pairs[name] = Pair(1000, [text], targets={}, windows=windows)
+    found = measured(pairs)
+    for name, pair in pairs.items():
+        assert pair.journal.state.samples == 1000 * EACH * pair.turn
+        for service, kept_ in pair.plain.newest.items():
+            series = pair.journal.state.services[service].series
+            assert {key.partition("host=")[2]: one.value for key, one in series.items()} == {
+                dict(labels)["host"]: value for labels, value in kept_.items()
+            }
+        for service, kept_ in pair.plain.buckets.items():
+            for labels, buckets in kept_.items():
+                window = pair.journal.state.services[service].series[f"cpu\x1fhost={dict(labels)['host']}"].window
+                assert {one.place: [one.samples, one.total, one.most] for one in window.buckets} == buckets
+        row(figures, name, found, 1000 * EACH, "samples")
+
+
+@pytest.mark.timeout(300)
+def test_evaluations_with_1_10_and_100_policies(figures):
+    services = 100
+    pairs = {
+        f"{count} policies a service": Pair(services, scales(count), targets=targets(count), windows=False)
+        for count in (1, 10, 100)
+    }
+    found = measured(pairs)
+    for (name, pair), count in zip(pairs.items(), (1, 10, 100), strict=True):
+        assert len(pair.plain.wishes) == services * count
+        row(figures, name, found, services * count, "evaluations")
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_services_under_one_scale_and_two_alerts(figures):
+    name = "1,000 services, 3 samples each"
+    pair = Pair(1000, [*scales(1), *two_alerts()], targets=targets(1), alerts=True)
+    found = measured({name: pair})
+    assert len(pair.plain.wishes) == 1000
+    assert len(pair.plain.firing) == 2000
+    assert {True, False} == set(pair.plain.firing.values())
+    row(figures, name, found, 3000, "evaluations", goal="below 100 ms")
+
+
+@pytest.mark.timeout(300)
+def test_memory_of_a_series_with_a_full_window(figures):
+    services = 500
+    raws = [load(services, turn, START_MS + turn * WIDTH_MS) for turn in range(FILL)]
+    tracemalloc.start()
+    plain = Plain({}, alerts=True)
     for raw in raws:
-        began = process_time()
-        found = json.loads(raw)
-        sums, counts = defaultdict(float), defaultdict(int)
-        for index, value in zip(found["index"], found["value"], strict=True):
-            service = found["series"][index][0]
-            sums[service] += value
-            counts[service] += 1
-        wishes = {service: -(-counts[service] * (sums[service] / counts[service]) // 60) for service in sums}
-        assert len(wishes) == SERVICES
-        best = min(best, process_time() - began)
-    return best
-
-
-def rows():
-    """Label and policies of each row."""
-    scale = policy(service="*", every="1s")
-    alerts = [alert().replace("web*", "*").replace("name: hot", f"name: {name}").replace("every: 0s", "every: 1s")
-              for name in ("one", "two")]  # fmt: skip
-    yield "one Scale", [scale]
-    yield "one Scale, two Alerts", [scale, *alerts]
-    yield (
-        "ten Scales, one for each hundred services",
-        [policy(f"p{n}", service=f"s{n}*", every="1s") for n in range(10)],
-    )
-    yield "a hundred Scales, each for one service", [policy(f"p{n}", service=f"s{n}", every="1s") for n in range(100)]
-
-
-@pytest.mark.timeout(600)
-def test_the_engine_beside_plain_python():
-    reference = plain()
-    print(f"\n{'':<44}CPU ms a turn   of plain Python")
-    print(f"{'plain Python, no state, no evidence':<44}{reference * 1000:>10.1f} ms{1.0:>15.1f}")
-    idle = seconds(engine(policy("other", service="nobody")))
-    print(f"{'fold alone: no policy reads it':<44}{idle * 1000:>10.1f} ms{idle / reference:>15.1f}")
-    for label, texts in rows():
-        made = engine(*texts)
-        took = seconds(made)
-        assert made.decisions
-        print(f"{label:<44}{took * 1000:>10.1f} ms{took / reference:>15.1f}")
-    print(f"{SERVICES} services, {EACH} samples each a turn; {SERVICES * EACH / idle:,.0f} samples folded a second")
-
-
-def test_memory_of_a_series_with_a_full_window():
+        plain.fold(raw)
+    reference = tracemalloc.get_traced_memory()[0]
     made = Journal()
-    made.policies(alert(expr='avg("cpu", "5m") > 1000.0'))
-    for turn in range(400):
-        made.samples(*[50 + (turn * 7 + n) % 30 for n in range(20)], after_s=1)
-    size = len(pack(made.state)) / 20
-    print(f"\na series with five minutes of window: {size:.0f} bytes in the state, of 400 samples")
-    assert size < 1024
+    made.policies(alert(expr='max("cpu", "5m") > 1000.0').replace('"web*"', '"*"'))
+    before = tracemalloc.get_traced_memory()[0]
+    for turn, raw in enumerate(raws):
+        made.state, _ = step(made.state, Record(0, turn + 2, START_MS + turn * WIDTH_MS, decode(raw)))
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    count = services * EACH
+    series = [service.series for service in made.state.services.values()]
+    assert sum(len(one.window.buckets) for each in series for one in each.values()) == count * FILL
+    written = len(msgspec.msgpack.encode(series)) / count
+    figures.row("as it is written", bytes_a_series=written, goal="below 1,000")
+    figures.row(
+        "in the process, with its share of the service", bytes_a_series=held / count, of_plain_Python=held / reference
+    )
+    assert written < 1000
