@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit laws integration chaos bench docs lock format clean
+.PHONY: help demo test check unit laws integration chaos bench mutants docs lock format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,17 @@ chaos: $(READY) ## long fault tests
 bench: $(READY) ## measurements, each beside its baseline
 	$(BIN)/pytest tests/bench -s
 
+mutants: .venv-mutants/.ready ## faults put into the rules one by one: does some test see each? hours; docs/tests.md
+	nice -n 19 .venv-mutants/bin/mutmut run --max-children 2 $(MUTANTS)
+	.venv-mutants/bin/mutmut results
+
+# a virtualenv of its own: mutmut wants a newer click than Faust allows, and no test of app/policy needs Faust
+.venv-mutants/.ready: requirements.lock
+	$(PYTHON) -m venv .venv-mutants
+	.venv-mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv-mutants/bin/pip install --quiet --disable-pip-version-check 'mutmut>=3.8,<4'
+	@touch $@
+
 docs: $(READY) ## write the pages of docs/ that say what the code says
 	$(BIN)/python -m tests.docs
 
@@ -55,4 +66,4 @@ format: $(READY) ## format and mend what can be mended
 	$(BIN)/ruff check --fix app tasks tests
 
 clean: ## remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .headrace
+	rm -rf $(VENV) .venv-mutants mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .headrace
