@@ -13,7 +13,7 @@ from app.stream import client
 from app.stream.topics import CONTROL
 
 ALERT = typer.Option("*", "--alert", help="Name of the alert, or a glob; `*` is every one of the service's.")
-SERVICE = typer.Argument(help="Name of the service, or `*` for all.")
+SERVICE = typer.Argument(help="Name of the service, or a glob: `web`, `web-*`; `*` is all.")
 
 
 def pause(

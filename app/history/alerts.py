@@ -73,12 +73,18 @@ def _silenced(decision: Decision, _: AlertSpec | None) -> list[str]:
     ]
 
 
+def _dropped(_: Decision, __: AlertSpec | None) -> list[str]:
+    again = "with its policy and its service back it is asked again"
+    return [f"whoever was told that it fires has to close it by hand; {again}"]
+
+
 ANSWERS: Final[dict[Reason, Answer]] = {
     Reason.ALERT_PENDING: _pending,
     Reason.ALERT_FIRING: _firing,
     Reason.ALERT_RESOLVED: _over,
     Reason.ALERT_UNKNOWN: _unknown,
     Reason.ALERT_INACTIVE: _over,
+    Reason.ALERT_DROPPED: _dropped,
     Reason.ALERT_ACTS: _acts,
     Reason.TOLD: _told,
     Reason.INHIBITED: _inhibited,

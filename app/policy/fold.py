@@ -254,12 +254,19 @@ def fold_command(state: State, command: facts.Command) -> None:
             state.silences.pop(f"{command.service}\x1f{command.alert or '*'}", None)
 
 
+_DIRECTIONS: Final = list(facts.Direction)
+
+
 def paused(state: State, service: str) -> list[Pause]:
     """The pauses that hold for a service now: of its own first, and of both directions first."""
     if not state.pauses:
         return []
-    keys = [f"{name}\x1f{direction}" for name in (service, "*") for direction in facts.Direction]
-    return [one for key in keys if (one := state.pauses.get(key)) and _holds(state, one)]
+    found = []
+    for key, one in state.pauses.items():
+        services, _, _ = key.partition("\x1f")
+        if fnmatchcase(service, services) and _holds(state, one):
+            found.append((services != service, _DIRECTIONS.index(one.direction), one))
+    return [one for _, _, one in sorted(found, key=lambda each: each[:2])]
 
 
 def silenced(state: State, service: str, alert: str) -> Pause | None:

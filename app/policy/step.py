@@ -5,6 +5,8 @@ Nothing else decides. The same records give the same decisions, byte for byte, i
 there is no clock, environment, file or random number here; time is on the records.
 """
 
+from fnmatch import fnmatchcase
+
 from app.policy import facts
 from app.policy.decision import Decision, Reason
 from app.policy.evaluate import evaluate
@@ -71,7 +73,7 @@ def _fold_new(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
             if fact.verb in facts.RECORDED:
                 return []
             fold_command(state, fact)
-            return [name for name in state.services if fact.service in {name, "*"}]
+            return [name for name in state.services if fnmatchcase(name, fact.service)]
     return []
 
 

@@ -140,3 +140,14 @@ def test_reminders_that_something_sooner_overtook_are_no_burden_for_as_long_as_a
     assert len(made.state.timers) < 100
     made.tick(after_s=31 * 86_400)
     assert made.state.services == {}
+
+
+def test_a_pause_of_several_services_by_a_glob_pauses_each_of_them_and_ends_as_it_began():
+    made = Journal()
+    made.policies(policy(service="*"))
+    for name in ("web-1", "web-2", "api"):
+        made.instances(1, service=name)
+    made.command("pause", service="web-*")
+    decided = [made.samples(120, service=name)[0] for name in ("web-1", "web-2", "api")]
+    assert reasons(decided) == ["PAUSED", "PAUSED", "ABOVE_TARGET"]
+    assert {one.service for one in made.command("resume", service="web-*") if one.action} == {"web-1", "web-2"}
