@@ -232,7 +232,7 @@ def test_the_value_of_an_alert_is_its_ratio_if_it_has_one():
         ("ratio(1.0) > 1.0", "two numbers"),
         ('quantile("cpu", "1m") > 1.0', "a share"), ('quantile("cpu", 2.0, "1m") > 1.0', "from 0 to 1"),
         ('last("cpu{host}") > 1.0', "no matcher"), ('last("cpu{host=~\'(\'}") > 1.0', "no regular expression"),
-        ('last("{host=\'a\'}") > 1.0', "names no series"), ('[1.0].exists(x, last("cpu") > x)', "x is not known"),
+        ('last("{host=\'a\'}") > 1.0', "names no series"), ('[1.0].exists(x, last("cpu") > x)', "exists is not known"),
         ('last("a\\n") > 1.0', "backslash"), ('replicas("web") > 1.0', "takes nothing"),
         ("true " + "|| true " * LONGEST, "characters"),
     ],
