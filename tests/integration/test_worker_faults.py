@@ -80,7 +80,7 @@ def test_an_orphaned_build_is_waited_for_and_not_run_beside_itself(rig, env, pro
     runs = tmp_path / "runs"
     env = env | {
         "HEADRACE_BUILD_DIR": str(tmp_path / "builds"),
-        "HEADRACE_BUILD_COMMAND": f"echo run >> {runs}; sleep 4; echo end >> {runs}",
+        "HEADRACE_BUILD_COMMAND": f"echo run >> {runs}; sleep 12; echo end >> {runs}",
     }
     first = worker(processes, env, "first")
     rig.send(building("orphan-1"))
@@ -88,7 +88,8 @@ def test_an_orphaned_build_is_waited_for_and_not_run_beside_itself(rig, env, pro
     worker(processes, env, "second")
     first.kill()
     (outcome,) = rig.ended("orphan-1")
-    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    assert outcome.status is Status.DONE
+    assert outcome.attempts >= 2, "the first was killed with it"
     assert runs.read_text().split() == ["run", "end"]
 
 
