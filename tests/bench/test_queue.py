@@ -1,0 +1,275 @@
+"""How fast the workers are, beside stock Celery, beside the ideal, and beside a bare publish, each in one run.
+
+Every row proves its work: each job's id is found once, none is missing. Ratios are what to look at.
+"""
+
+import asyncio
+import json
+import random
+from statistics import median
+from time import monotonic_ns, sleep, time_ns
+
+import pytest
+from amqp import Message
+from celery import Celery
+from confluent_kafka import Producer
+from kombu import Connection
+
+from app.policy import decision as decisions
+from app.policy.decision import Decision, Reason
+from app.queue.connection import connect
+from app.queue.message import of_action
+from app.queue.publisher import Publisher
+from app.stream import client
+from app.stream.topics import DECISIONS
+from tasks.contract import EXCHANGE, QUEUES, Kind, Scale, Status, fleet_key
+from tests.bench.measure import Clock, groups_cpu_s, middle, table
+from tests.processes import last_lines, wait_for
+from tests.rig import Rig, worker
+
+HOUR_MS = 3_600_000
+WORKERS, CHILDREN = 3, 2
+BURST, BURST_ROUNDS = 10_000, 3
+JOBS, JOB_MS = 10_000, 20
+SHOTS = 150
+
+
+def scalings(name, count):
+    """Scalings of a service each, so that none waits for another."""
+    now = time_ns() // 1_000_000
+    return [
+        Scale(
+            id=f"{name}-{n}", service=f"{name}-{n}", generation=1, from_replicas=2, to_replicas=4,
+            decided_at_ms=now, expires_at_ms=now + HOUR_MS,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+class Began:
+    """The file in which jobs say that they began."""
+
+    def __init__(self, file):
+        self.file = file
+        file.touch()
+        self.env = {"BENCH_BEGAN": str(file)}
+
+    def count(self):
+        return self.file.read_bytes().count(b"\n")
+
+    def times(self, prefix):
+        """Id → nanoseconds of the monotonic clock, the first time; fails if a job of this prefix began twice."""
+        lines = [line.split() for line in self.file.read_text().splitlines() if line.startswith(prefix)]
+        found = {name: int(at) for name, at in lines}
+        assert len(found) == len(lines)
+        return found
+
+    def once(self, actions, timeout=120):
+        """The times of these actions once all have begun, each once."""
+        ids = {one.id for one in actions}
+        prefix = actions[0].id.rpartition("-")[0] + "-"
+        size = 0
+
+        def all_there():
+            nonlocal size
+            grown, size = size != self.file.stat().st_size, self.file.stat().st_size
+            return not grown and len(self.times(prefix)) >= len(ids)
+
+        wait_for(all_there, timeout, f"{len(ids)} jobs of {prefix}")
+        found = self.times(prefix)
+        assert found.keys() == ids
+        return found
+
+
+@pytest.fixture
+def began(tmp_path):
+    return Began(tmp_path / "began")
+
+
+def started(processes, app, env, count=WORKERS, *flags):
+    """Workers of an application of this folder, all ready."""
+    command = ["celery", "-A", f"tests.bench.{app}", "worker", "-c", str(CHILDREN), *flags]
+    found = [processes.start([*command, "-n", f"{app}{n}@%h"], env) for n in range(count)]
+    for one in found:
+        wait_for(lambda one=one: " ready" in one.text or not one.alive, 60, "the worker to be ready")
+        assert one.alive, one.text
+    return found
+
+
+class Bursts:
+    """One burst of either kind: CPU and wall seconds from the first publish to the last start."""
+
+    def __init__(self, settings, began, ours, stock):
+        self.began = began
+        self.pids = {"ours": {one.pid for one in ours}, "stock": {one.pid for one in stock}}
+        self.publisher = Publisher(settings.rabbitmq_url)
+        self.publisher.start()
+        self.celery = Celery("bench", broker=settings.rabbitmq_url, set_as_current=False)
+
+    def ours(self, actions):
+        asyncio.run(self.publisher.publish([of_action(one) for one in actions]))
+
+    def stock(self, actions):
+        for one in actions:
+            argument = {name: getattr(one, name) for name in one.__struct_fields__}
+            self.celery.send_task("stock.job", (argument,), task_id=one.id)
+
+    def run(self, way, actions):
+        before, first = groups_cpu_s(self.pids[way]), monotonic_ns()
+        with Clock() as clock:
+            getattr(self, way)(actions)
+        last = max(self.began.once(actions).values())
+        return (last - first) / 1e9, groups_cpu_s(self.pids[way]) - before, clock.wall_s, clock.cpu_s
+
+
+@pytest.mark.timeout(400)
+def test_a_burst_of_jobs_beside_stock_celery(clean, headrace_env, processes, began, record_property):
+    env = headrace_env | began.env
+    ours = started(processes, "our_worker", env, WORKERS, "-l", "info")
+    bursts = Bursts(clean, began, ours, started(processes, "stock_worker", env))
+    found = {"ours": [], "stock": []}
+    for way in found:
+        bursts.run(way, scalings(f"warm-{way}", 300))
+    for turn in range(BURST_ROUNDS):
+        for way in ("ours", "stock") if turn % 2 else ("stock", "ours"):
+            found[way].append(bursts.run(way, scalings(f"{way}-{turn}", BURST)))
+    bursts.publisher.stop()
+    processes.end()
+    with Connection(clean.rabbitmq_url) as connection:
+        assert connection.channel().queue_delete("celery") == 0
+    rows = []
+    for way, rounds in found.items():
+        wall_s, workers_s, publish_s, publisher_s = middle(rounds)
+        ratio = median(mine[0] / theirs[0] for mine, theirs in zip(rounds, found["stock"], strict=True))
+        cpu = f"{workers_s / BURST * 1e6:.0f}", f"{publisher_s / BURST * 1e6:.0f}"
+        rows.append([way, f"{wall_s:.2f}", f"{BURST / wall_s:,.0f}", f"{publish_s:.2f}", *cpu, f"{ratio:.2f}"])
+    record_property("burst", json.dumps(rows))
+    head = ["", "s", "jobs a second", "s to publish", "worker CPU µs a job", "publisher CPU µs a job", "of stock"]
+    title = f"{BURST:,} jobs that do nothing, {WORKERS} workers of {CHILDREN}: first publish to last start, "
+    table(f"{title}medians of {BURST_ROUNDS} rounds; goal ≤ 0.4 of stock; lost 0, begun twice 0", head, rows)
+
+
+def settled(rig, actions):
+    """Outcomes by id once every action has one: all done, each with one effect on its service."""
+    wait_for(lambda: rig.depth(QUEUES[Kind.SCALE]) == 0, 150, "the queue to be empty")
+    outcomes = rig.ended(actions[0].id.rpartition("-")[0] + "-", len(actions), timeout=60)
+    found = {one.id: one for one in outcomes}
+    assert found.keys() == {one.id for one in actions}
+    assert {one.status for one in outcomes} == {Status.DONE}
+    with rig.redis.pipeline(transaction=False) as pipe:
+        for one in actions:
+            pipe.llen(f"{fleet_key(one.service)}:log")
+        assert set(pipe.execute()) == {1}
+    return found, len(outcomes)
+
+
+@pytest.mark.timeout(400)
+def test_jobs_that_take_a_while_with_a_worker_killed_half_way(clean, headrace_env, processes, record_property):
+    """The product whole: ledger, lease, effect on the simulated fleet, outcome on Kafka."""
+    rig, actions = Rig(clean), scalings("slow", JOBS)
+    with rig.redis.pipeline(transaction=False) as pipe:
+        for one in actions:
+            pipe.hset(fleet_key(one.service), mapping={"replicas": 2, "generation": 0, "delay_ms": JOB_MS})
+        pipe.execute()
+    running = [worker(processes, headrace_env, f"w{n}", CHILDREN) for n in range(WORKERS)]
+    publisher = Publisher(clean.rabbitmq_url)
+    publisher.start()
+    began_ms, pids = time_ns() / 1e6, {one.pid for one in running[1:]}
+    before = groups_cpu_s(pids)
+    asyncio.run(publisher.publish([of_action(one) for one in actions]))
+    publisher.stop()
+    wait_for(lambda: rig.depth(QUEUES[Kind.SCALE]) <= JOBS / 2, 150, "half of the jobs to be done")
+    killed_ms = time_ns() / 1e6
+    running[0].kill()
+    found, outcomes = settled(rig, actions)
+    cpu_s = groups_cpu_s(pids) - before
+    ended = sorted(one.ended_at_ms for one in found.values())
+    full_s, less_s = (killed_ms - began_ms) / 1000, (ended[-1] - killed_ms) / 1000
+    slots = WORKERS * CHILDREN, (WORKERS - 1) * CHILDREN
+    rows = []
+    for name, done, seconds, alive in (
+        ("three workers", sum(one <= killed_ms for one in ended), full_s, slots[0]),
+        ("two, after the kill", sum(one > killed_ms for one in ended), less_s, slots[1]),
+        ("together", len(ended), full_s + less_s, (full_s * slots[0] + less_s * slots[1]) / (full_s + less_s)),
+    ):
+        could = seconds * alive * 1000 / JOB_MS
+        rows.append([name, done, f"{seconds:.1f}", f"{done / seconds:.0f}", f"{could:,.0f}", f"{done / could:.2f}"])
+    record_property("killed", json.dumps(rows))
+    head = ["", "jobs", "s", "jobs a second", "ideal jobs", "of the ideal"]
+    title = f"{JOBS:,} jobs of {JOB_MS} ms, {WORKERS} workers of {CHILDREN}, the product whole, one killed half-way"
+    table(f"{title}; goal ≥ 0.8 of the ideal of those alive", head, rows)
+    twice = sum(one.attempts > 1 for one in found.values())
+    late_s = (ended[-1] - ended[-1 - max(twice, 1)]) / 1000
+    print(
+        f"lost 0, effects doubled 0, outcomes written again {outcomes - JOBS}, taken over from the dead {twice}; "
+        f"the last {max(twice, 1)} ended over {late_s:.1f} s; CPU of the two that live {cpu_s:.1f} s"
+    )
+
+
+class Shots:
+    """One action at a time, on either way to a worker: milliseconds until its task begins."""
+
+    def __init__(self, settings, began):
+        self.began = began
+        self.connection = connect(settings.rabbitmq_url)
+        self.channel = self.connection.channel()
+        self.producer = Producer(settings.librdkafka(acks="all") | {"linger.ms": 0})
+
+    def bare(self, action):
+        message = of_action(action)
+        made = Message(message.body, **message.properties)
+        now = monotonic_ns()
+        self.channel.basic_publish(made, EXCHANGE, message.routing_key)
+        return now
+
+    def decided(self, action):
+        decision = Decision(
+            id=action.id, at_ms=action.decided_at_ms, service=action.service, policy="bench", fingerprint="",
+            reason=Reason.ABOVE_TARGET, evidence={}, action=action,
+        )  # fmt: skip
+        value, key = decisions.encode(decision), action.service.encode()
+        now = monotonic_ns()
+        self.producer.produce(DECISIONS, value, key, partition=0)
+        self.producer.poll(0)
+        return now
+
+    def run(self, way, action):
+        count = self.began.count()
+        first = getattr(self, way)(action)
+        wait_for(lambda: self.began.count() > count, 60, f"the task of {action.id} to begin")
+        return (self.began.times(action.id)[action.id] - first) / 1e6
+
+
+def part(values, share):
+    return sorted(values)[int(len(values) * share)]
+
+
+@pytest.mark.timeout(300)
+def test_from_a_decision_to_its_task_beside_a_bare_publish(clean, headrace_env, processes, began, record_property):
+    env = headrace_env | began.env
+    started(processes, "our_worker", env, 1, "-l", "info")
+    router = processes.start(["faust", "-A", "app.router", "worker", "-l", "info"], env)
+    shots = Shots(clean, began)
+    found = {"bare": [], "decided": []}
+    for way in found:  # both connected, and the router has its partitions
+        for one in scalings(f"warm-{way}", 10):
+            shots.run(way, one)
+    assert router.alive, last_lines(router)
+    order = random.Random(7)
+    for pair in zip(*(scalings(f"shot-{way}", SHOTS) for way in found), strict=True):
+        for way, action in order.sample(list(zip(found, pair, strict=True)), 2):
+            sleep(order.uniform(0.02, 0.06))
+            found[way].append(shots.run(way, action))
+    shots.producer.flush(10)
+    shots.connection.collect()
+    low, high = client.borders(clean, DECISIONS)
+    assert sum(high[p] - low[p] for p in high) == SHOTS + 10
+    floor = median(found["bare"])
+    rows = [
+        [name, *(f"{value:.2f}" for value in (min(ms), median(ms), part(ms, 0.9), part(ms, 0.99))),
+         f"{median(ms) / floor:.2f}"]
+        for name, ms in (("bare publish", found["bare"]), ("decision on Kafka", found["decided"]))
+    ]  # fmt: skip
+    record_property("reaction", json.dumps(rows))
+    head = ["to the task's first line", "least ms", "p50", "p90", "p99", "p50 of bare"]
+    table(f"one action at a time, {SHOTS} of each in turn, one worker; goal: p50 ≤ 5 times bare", head, rows)
