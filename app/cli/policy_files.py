@@ -19,7 +19,7 @@ from app.cli.printing import remark
 from app.policy.files import PolicyError, no_yaml
 from app.policy.kinds import KINDS
 from app.policy.mistakes import mistakes
-from app.policy.model_scale import AutoscalerPolicy
+from app.policy.model_autoscaler import AutoscalerPolicy
 
 
 def schema() -> None:

@@ -194,7 +194,7 @@ class Direction(StrEnum):
 
 
 class Command(msgspec.Struct, frozen=True, tag="command", tag_field="kind"):
-    """A person's word on the services of a name or a glob: on their scaling, alerts or dead letters, why and until when.
+    """A person's word on the services of a name or a glob (scaling, alerts, dead letters), why and until when.
 
     `alert` is which alerts a silence is for: a name or a glob, empty for all. `direction` is what a pause is for.
     `ids` are the messages that were sent again or dropped, and `redrive` which time that was for them.

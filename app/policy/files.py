@@ -18,7 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from app.policy.facts import PolicyDocument
 from app.policy.kinds import KINDS, Policy
 from app.policy.mistakes import mistakes
-from app.policy.model_scale import AutoscalerPolicy
+from app.policy.model_autoscaler import AutoscalerPolicy
 from app.policy.together import discords
 
 

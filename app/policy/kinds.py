@@ -2,9 +2,10 @@
 
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_alerting import AlertingPolicy
+from app.policy.model_autoscaler import AutoscalerPolicy
 from app.policy.model_rollout import RolloutPolicy
 from app.policy.model_route import RoutePolicy
-from app.policy.model_scale import AutoscalerPolicy, ScalePolicy
+from app.policy.model_scale import ScalePolicy
 
 Policy = ScalePolicy | RoutePolicy | AlertPolicy | AlertingPolicy | RolloutPolicy
 """Any policy, as the engine has it."""

@@ -1,6 +1,6 @@
-"""What a policy document of kind Scale may say, and a HorizontalPodAutoscaler of `autoscaling/v2`, which is one.
+"""What a policy document of kind Scale may say.
 
-`app.policy.kinds` has both in its table. Field names are those of the YAML; defaults and limits
+`app.policy.kinds` has it in its table. Field names are those of the YAML; defaults and limits
 are Kubernetes' where the word is.
 """
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from app.policy.autoscale import Limits, Rule, Rules
 from app.policy.durations import Quantity, Seconds
 from app.policy.model import Metadata, Mode, Strict
-from app.policy.model_metrics import AutoscalerMetric, Metric, Sources
+from app.policy.model_metrics import Metric, Sources
 from app.policy.model_schedule import Schedule
 from app.policy.replicas import Grace, Tolerance
 from app.policy.schedule import Calendar
@@ -306,53 +306,3 @@ class ScalePolicy(Strict):
     kind: Literal["Scale"]
     metadata: Metadata
     spec: ScaleSpec
-
-
-class ScaleTargetRef(Strict):
-    """What is scaled: its name is the service."""
-
-    apiVersion: Annotated[str, Field(description="Of the workload; read and not used.")] = ""  # noqa: N815
-    kind: Annotated[str, Field(description="The same, like Deployment.")] = ""
-    name: Annotated[str, Field(min_length=1, description="Name of the workload, which is the service.")]
-
-
-class AutoscalerSpec(Scaling):
-    """The spec of `autoscaling/v2`."""
-
-    metrics: Annotated[
-        list[AutoscalerMetric],
-        Field(
-            min_length=1, description="What to look at. The largest wish wins; if one is missing, nothing goes down."
-        ),
-    ]
-    scaleTargetRef: ScaleTargetRef  # noqa: N815
-
-
-class AutoscalerMetadata(Metadata):
-    """A Kubernetes object's metadata; what is not named here is read and not used."""
-
-    model_config = Strict.model_config | {"extra": "ignore"}
-
-    namespace: Annotated[str, Field(description="Read and not used: a service is known by its name alone.")] = ""
-
-
-class AutoscalerPolicy(Strict):
-    """A HorizontalPodAutoscaler as it is, done in Kubernetes: looked at every 15 s, held by its own words alone."""
-
-    apiVersion: Literal["autoscaling/v2"]  # noqa: N815
-    kind: Literal["HorizontalPodAutoscaler"]
-    metadata: AutoscalerMetadata
-    spec: AutoscalerSpec
-    status: Annotated[dict[str, object] | None, Field(description="Read and not used.")] = None
-
-    def as_scale(self) -> ScalePolicy:
-        """The same as a policy of our own kind."""
-        words = self.spec.model_dump(by_alias=True, exclude={"scaleTargetRef"}, exclude_none=True)
-        ours = {"every": "15s", "for": {"up": "0s", "down": "0s"}, "deployHold": "0s"}
-        scaled = self.spec.scaleTargetRef
-        target = "/".join(filter(None, (self.metadata.namespace, scaled.kind or "Deployment", scaled.name)))
-        spec = {"service": scaled.name, "driver": "kubernetes", "target": target} | ours | words
-        name = {"name": self.metadata.name, "labels": self.metadata.labels}
-        return ScalePolicy.model_validate(
-            {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": name, "spec": spec}
-        )
