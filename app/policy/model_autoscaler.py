@@ -37,7 +37,7 @@ class AutoscalerMetadata(Metadata):
 
     model_config = Strict.model_config | {"extra": "ignore"}
 
-    namespace: Annotated[str, Field(description="Of the workload that is scaled; a service is known by its name alone.")] = ""
+    namespace: Annotated[str, Field(description="Of the workload; a service is known by its name alone.")] = ""
 
 
 class AutoscalerPolicy(Strict):

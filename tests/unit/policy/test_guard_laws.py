@@ -188,7 +188,7 @@ def scaled(decided):
 
 
 @given(TIMELINES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_guard_only_weakens_and_always_says_why(steps):
     made, states = timeline(*steps)
     for record, before in zip(made.records[1:], states, strict=True):
