@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 from playwright.sync_api import expect, sync_playwright
 
 from app.gateway.main import build
+from app.gateway.pages import BEAT_S
 from app.local import install
 from app.local.process import ServerUnavailable
 from app.policy import decision as decisions
@@ -494,6 +495,7 @@ def first(answer):
 def test_updates_go_on_where_they_broke_off(gateway, stream):
     stream.scaling("early")
     wait_for(lambda: any(one["service"] == "early" for one in gateway.board()["decisions"]), 20, "the first decision")
+    time.sleep(2 * BEAT_S)  # the number that a beat gives is that of its first question
     with events(gateway) as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert answer.headers["Cache-Control"] == "no-store"
