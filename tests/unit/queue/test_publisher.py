@@ -11,6 +11,7 @@ from app.queue.link import Refused
 from app.queue.message import of_action
 from app.queue.publisher import Publisher
 from tasks.contract import Notify, Scale
+from tests.processes import wait_for
 
 SAME = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2}
 
@@ -174,6 +175,7 @@ def test_an_outage_is_one_line_and_another_reason_is_another(publisher, link):
     link.answers = [lose(), lose(), lose(), refuse(0), refuse(0)]
     with capture_logs() as lines:
         wait(publisher.publish(messages(1)))
+        wait_for(lambda: len(lines) >= 3, 5, "the line of the end, which the thread writes")
     assert [line["event"] for line in lines] == [
         "publishing_stands_still", "held_back", "publishing_again"
     ]  # fmt: skip
