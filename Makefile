@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # processes that test at once, each with servers of its own
-TESTERS ?= 3
+TESTERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit laws integration chaos bench mutants docs lock format clean

@@ -47,7 +47,7 @@ def heat(product, service, cpu=92, replicas=2):
     now = int(time.time() * 1000)
     product.send("instances", {"service": service, "wanted": replicas, "ready": replicas, "at": now})
     product.send("metrics", *({"host": f"{service}-{n:02d}", "cpu": cpu} for n in range(1, replicas + 1)))
-    return wait_for(lambda: product.scalings(service), 30, f"a scaling of {service}")[0]
+    return wait_for(lambda: product.scalings(service), 60, f"a scaling of {service}")[0]
 
 
 def done(product, decision):
