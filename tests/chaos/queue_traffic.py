@@ -6,8 +6,6 @@ simulated fleet and the ledger, and has `app.history.audit` judge them.
 """
 
 import json
-import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -27,47 +25,30 @@ from app.settings import Settings
 from app.stream import client
 from app.stream.topics import DECISIONS, OUTCOMES
 from tasks.contract import Notify, Outcome, RollBack, Scale, Status, action_key, fleet_key
+from tests.chaos.sender import TICK_S, Sender
 from tests.processes import wait_for
 
-TICK_S = 0.1
 SHARED = 20
 HOUR_MS = 3_600_000
 
 
-class Decider:
+class Decider(Sender):
     """A thread that decides; `known` is what Kafka has acknowledged."""
 
     def __init__(self, settings: Settings, rate: float, seed: int) -> None:
-        self.settings, self.rate = settings, rate
-        self.dice = random.Random(seed)
+        super().__init__(settings, seed)
+        self.rate = rate
         self.known: dict[str, Decision] = {}
-        self.refused: list[str] = []
-        self.number = 0
-        self._lock = threading.Lock()
-        self._go, self._quiet, self._end = threading.Event(), threading.Event(), threading.Event()
         config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 600_000}
         self._producer = Producer(settings.librdkafka(log_level=0) | config)
-        self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
+    def producers(self):
+        return [self._producer]
 
-    def __exit__(self, *_):
-        self._end.set()
-        self._go.set()
-        self._thread.join(60)
-
-    def resume(self) -> None:
-        self._quiet.clear()
-        self._go.set()
-
-    def pause(self, timeout_s: float = 180.0) -> dict[str, Decision]:
-        """Decide nothing more and wait for every acknowledgement; all that was decided."""
-        self._go.clear()
-        assert self._quiet.wait(timeout_s), f"Kafka did not acknowledge what was decided within {timeout_s:.0f} s"
-        assert not self.refused, self.refused[:3]
-        return self.so_far()
+    def tick(self):
+        for _ in range(int(self.rate * TICK_S + self.dice.random())):
+            self.number += 1
+            self._write(self._decision(self.dice.random()))
 
     def so_far(self) -> dict[str, Decision]:
         with self._lock:
@@ -83,20 +64,6 @@ class Decider:
         self.number += 1
         self._write(one := self._decision(0.0))
         return one.id
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            if not self._go.is_set():
-                if not self._producer.flush(1.0):
-                    self._quiet.set()
-                    self._go.wait(0.2)
-                continue
-            began = time.monotonic()
-            for _ in range(int(self.rate * TICK_S + self.dice.random())):
-                self.number += 1
-                self._write(self._decision(self.dice.random()))
-            self._producer.poll(0)
-            time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
 
     def _decision(self, share: float) -> Decision:
         number, now = self.number, int(time.time() * 1000)

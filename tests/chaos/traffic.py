@@ -6,8 +6,6 @@ does not depend on the order in which samples of different topics are read.
 """
 
 import json
-import random
-import threading
 import time
 from collections import Counter
 from copy import deepcopy
@@ -21,8 +19,8 @@ from app.policy.facts import partition_of
 from app.settings import Settings
 from app.stream.topics import DECISIONS, OUTCOMES
 from tasks.contract import Kind, Outcome, Scale, Status, encode
+from tests.chaos.sender import TICK_S, Sender
 
-TICK_S = 0.1
 BAD_EVERY = 60
 """Ticks between two bad records."""
 
@@ -88,41 +86,30 @@ class Load:
         return self.services * self.hosts * 2
 
 
-class Traffic:
+class Traffic(Sender):
     """The sender. It is paused for a count, so that nothing is under way then."""
 
     def __init__(self, settings: Settings, load: Load, seed: int) -> None:
-        self.settings, self.load = settings, load
-        self.dice = random.Random(seed)
+        super().__init__(settings, seed)
+        self.load = load
         self.sent = Sent()
-        self.refused: list[str] = []
-        self.number = 0
         self._clock_ms = 0
-        self._lock = threading.Lock()
-        self._go, self._quiet, self._end = threading.Event(), threading.Event(), threading.Event()
         self._producers = {topic: self._producer(codec) for topic, (_, codec) in METRICS.items()}
         self._others = self._producer("none")
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
+        config = {"group.id": "the-world", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        self._consumer = Consumer(settings.librdkafka(log_level=0) | config)
+        self._consumer.subscribe([DECISIONS])
 
     def __exit__(self, *_):
-        self._end.set()
-        self._go.set()
-        self._thread.join(60)
+        super().__exit__()
+        self._consumer.close()
 
-    def resume(self) -> None:
-        self._quiet.clear()
-        self._go.set()
+    def producers(self):
+        return [*self._producers.values(), self._others]
 
-    def pause(self, timeout_s: float = 180.0) -> Sent:
-        """Stop sending and wait for every acknowledgement; what was sent up to now."""
-        self._go.clear()
-        assert self._quiet.wait(timeout_s), f"Kafka did not acknowledge what was sent within {timeout_s:.0f} s"
-        assert not self.refused, self.refused[:3]
-        return self.so_far()
+    def tick(self):
+        self._send()
+        self._act(self._consumer)
 
     def so_far(self) -> Sent:
         with self._lock:
@@ -161,26 +148,7 @@ class Traffic:
         config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": codec}
         return Producer(self.settings.librdkafka(log_level=0) | config | {"message.timeout.ms": 600_000})
 
-    def _run(self) -> None:
-        config = {"group.id": "the-world", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-        consumer = Consumer(self.settings.librdkafka(log_level=0) | config)
-        consumer.subscribe([DECISIONS])
-        while not self._end.is_set():
-            if not self._go.is_set():
-                left = sum(producer.flush(1.0) for producer in (*self._producers.values(), self._others))
-                if not left:
-                    self._quiet.set()
-                    self._go.wait(0.2)
-                continue
-            began = time.monotonic()
-            self._tick()
-            self._act(consumer)
-            for producer in (*self._producers.values(), self._others):
-                producer.poll(0)
-            time.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
-        consumer.close()
-
-    def _tick(self) -> None:
+    def _send(self) -> None:
         self.number += 1
         for _ in range(max(1, round(self.load.rate * TICK_S / 2))):
             self._sample(self._service(), self.dice.randrange(self.load.hosts))

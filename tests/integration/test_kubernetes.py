@@ -4,7 +4,6 @@ Both have to give the same; it has the rights of docker/kubernetes/rbac.yaml and
 """
 
 import json
-import os
 import threading
 
 import msgspec
@@ -15,21 +14,12 @@ from tasks.clients.kubernetes import Kubernetes
 from tasks.contract import RollBack, Scale
 from tasks.errors import ConflictError, PermanentError, TemporaryError
 from tasks.workloads import GENERATION, ROLLED_BACK, SCALED
-from tests.kube_lanes import MERGE, NO_REAL, RealLane, StandInLane
+from tests.kube_lanes import MERGE
 from tests.processes import wait_for
 
 SAME = {"service": "web", "decided_at_ms": 1, "expires_at_ms": 2**45}
 SCALE = Scale(id="j-0-1-0", from_replicas=2, to_replicas=4, generation=17, **SAME)
 BACK = RollBack(id="j-0-2-0", environment="prod", from_version="2", to_version="1", generation=17, **SAME)
-
-
-@pytest.fixture(params=["stand-in", "real"])
-def lane(request, tmp_path):
-    if request.param == "real" and not os.environ.get("HEADRACE_KUBE_API"):
-        pytest.skip(NO_REAL)
-    made = (StandInLane if request.param == "stand-in" else RealLane)(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ It has the rights of docker/kubernetes/rbac.yaml and no others.
 import asyncio
 import json
 import logging
-import os
 import re
 import signal
 import threading
@@ -27,22 +26,13 @@ from app.wire.rules import Raw, Rules
 from tasks.clients.cluster import Cluster
 from tasks.clients.kubernetes import Kubernetes
 from tasks.contract import Scale
-from tests.kube_lanes import CORE, MERGE, NO_REAL, RealLane, StandInLane, roles
+from tests.kube_lanes import CORE, MERGE, StandInLane, roles
 from tests.kube_stand_in import answers, cuts
 from tests.processes import wait_for
 
 SCALE = Scale(
     id="j-0-1-0", service="web", decided_at_ms=1, expires_at_ms=2**45, from_replicas=2, to_replicas=4, generation=17
 )
-
-
-@pytest.fixture(params=["stand-in", "real"])
-def lane(request, tmp_path):
-    if request.param == "real" and not os.environ.get("HEADRACE_KUBE_API"):
-        pytest.skip(NO_REAL)
-    made = (StandInLane if request.param == "stand-in" else RealLane)(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
