@@ -1,21 +1,17 @@
 """The board of the incident page: what it answers, what it keeps, and what it leaves out."""
 
-import hashlib
 import json
 import random
-import re
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from app.gateway import pages
 from app.gateway.actions import EARLY
 from app.gateway.board import MOST, SERVICES, Board, Standing
 from app.gateway.lines import COARSE_S, FINE_S, INSTANCES, Line, Metric
 from app.gateway.services import NAME, SHOWN, TRACKED
-from app.policy.decision import SENTENCES, Decision, Reason
+from app.policy.decision import SENTENCES, Reason
 from app.policy.facts import (
     Command,
     Deploy,
@@ -24,61 +20,19 @@ from app.policy.facts import (
     Phase,
     PolicyDocument,
     PolicySet,
-    Record,
-    Samples,
-    Series,
     Source,
     Tick,
     Verb,
 )  # fmt: skip
 from app.wire.quarantine import quarantined
 from app.wire.rules import Raw
-from tasks.contract import Build, Event, Kind, Outcome, Scale, Status
-
-T0 = 1_700_000_000_000
-SOURCE = Source("metrics", "id", 0, 0, 0)
+from tasks.contract import Build, Event, Kind, Status
+from tests.unit.gateway.boards import SOURCE, T0, decision, outcome, pack, put, scale, service
 
 
 @pytest.fixture
 def board():
     return Board(30)
-
-
-def put(board, fact, at_ms=T0, offset=0, partition=0):
-    board.fact(Record(partition, offset, at_ms, fact))
-
-
-def pack(*samples):
-    """A pack of (service, name, host, at_ms, value)."""
-    series = [Series(service, name, {"host": host}) for service, name, host, _, _ in samples]
-    zeros = [0] * len(samples)
-    return Samples(
-        SOURCE, series, list(range(len(samples))), [s[3] for s in samples], [s[4] for s in samples], zeros, zeros
-    )
-
-
-def scale(board, id_="j-0-1-0", service="web", at_ms=T0, to=3):
-    action = Scale(
-        id=id_, service=service, decided_at_ms=at_ms, expires_at_ms=at_ms + 60_000,
-        from_replicas=2, to_replicas=to, generation=at_ms,
-    )  # fmt: skip
-    evidence = {"metrics": [{"name": "cpu", "value": 92.0, "target": 60.0}]}
-    board.decision(decision(id_, service, Reason.ABOVE_TARGET, at_ms, evidence, action=action))
-
-
-def decision(id_, service="web", reason=Reason.HELD, at_ms=T0, evidence=None, **more):
-    return Decision(
-        id=id_, at_ms=at_ms, service=service, policy="p", fingerprint="f", reason=reason, evidence=evidence or {},
-        **more,
-    )  # fmt: skip
-
-
-def outcome(id_="j-0-1-0", status=Status.DONE, kind=Kind.SCALE, **more):
-    return Outcome(id=id_, action=kind, service="web", status=status, **{"set": 3, "ended_at_ms": T0 + 500} | more)
-
-
-def service(board, name="web", after=0):
-    return next(one for one in board.since(after)["services"] if one["name"] == name)
 
 
 def test_a_metric_is_the_mean_over_the_instances_that_report_in_each_second(board):
@@ -396,42 +350,3 @@ def test_the_first_answer_has_a_sentence_for_every_reason(board):
     assert board.since(0)["sentences"] == {reason.value: sentence for reason, sentence in SENTENCES.items()}
     scale(board)
     assert "sentences" not in board.since(board.number)
-
-
-def test_pages_that_came_at_different_moments_share_their_updates_after_one_beat(board, monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(pages, "monotonic", lambda: clock[0])
-    frames, asked = pages.Frames(board), []
-    since = board.since
-    monkeypatch.setattr(board, "since", lambda number: asked.append(number) or since(number))
-    numbers = {"a": 0, "b": 0}
-    for name in numbers:
-        scale(board, f"j-0-{name}-0")
-        numbers[name], _ = frames.since(0)
-        clock[0] += 0.7
-    for beat in range(3):
-        scale(board, f"j-1-{beat}-0")
-        asked.clear()
-        numbers = {name: frames.since(number)[0] for name, number in numbers.items()}
-        clock[0] += 0.5
-    assert len(set(numbers.values())) == 1
-    assert len(asked) == 1
-
-
-def test_the_vendored_files_are_those_that_were_noted():
-    vendor = pages.STATIC / "vendor"
-    noted = dict(re.findall(r"\| `(\S+)` \| `([0-9a-f]{64})` \|", (vendor / "README.md").read_text()))
-    there = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in vendor.iterdir()
-        if path.name != "README.md"
-    }
-    assert noted == there
-
-
-@pytest.mark.parametrize("path", sorted(pages.STATIC.glob("*.js")), ids=lambda path: path.name)
-def test_our_scripts_never_turn_text_into_markup(path: Path):
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?://(?!\S*test)[a-z]",
-        path.read_text(),
-    )
