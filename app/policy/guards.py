@@ -4,7 +4,7 @@ Called by `app.policy.settle`: `against` before a scaling, `turned` after it. Th
 reason; its evidence is added to the look's.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.policy.attempt import pending_rollback
 from app.policy.crash import crash_of
@@ -12,19 +12,55 @@ from app.policy.decision import Reason
 from app.policy.facts import Direction
 from app.policy.fold import paused
 from app.policy.look import Look
+from app.policy.release import under_way
 from app.policy.state import TURNS, Service, State
 
 
+class Move(NamedTuple):
+    """A scaling that is wanted: of what, which way, and what a deploy may hold it for. `evidence` is added to.
+
+    `hold_ms` is the longest that a deploy holds a service, `ready_ms` how long an instance of which only deploy
+    events tell has to run to be taken for ready.
+    """
+
+    state: State
+    name: str
+    service: Service
+    up: bool
+    hold_ms: int
+    ready_ms: int
+    evidence: dict[str, Any]
+
+
 def against(state: State, service: Service, name: str, look: Look) -> Reason | None:
-    """What forbids a scaling that is wanted; the evidence says more."""
+    """What forbids a scaling that a policy of kind Scale wants; the evidence says more."""
+    spec = look.policy.spec
+    hold_ms, ready_ms = round(1000 * spec.deployHold_s), round(1000 * spec.initialReadinessDelay_s)
+    move = Move(state, name, service, look.up, hold_ms, ready_ms, look.evidence)
     return (
-        _paused(state, name, look)
-        or _rolling_back(service, look, state.now_ms)
-        or _deploying(service, look, state.now_ms)
+        standing(move)
         or _cooling(look, state.now_ms)
         or _flapping(service, look, state.now_ms)
-        or _pending(service, look, state.now_ms)
+        or (None if look.shadow else pending(move))
     )
+
+
+def standing(move: Move) -> Reason | None:
+    """What forbids any scaling of a service, whoever wants it: people, a rollback, a deploy."""
+    return _paused(move) or _rolling_back(move) or _deploying(move)
+
+
+def pending(move: Move) -> Reason | None:
+    """The scaling the same way whose outcome is waited for."""
+    found = move.service.pending
+    if found is None:
+        return None
+    if move.state.now_ms >= found.until_ms:
+        move.service.pending = None
+    elif found.up == move.up:
+        move.evidence["pending"] = found.id
+        return Reason.BACKING_OFF if found.failed else Reason.SCALE_PENDING
+    return None
 
 
 def turned(service: Service, *, up: bool, now_ms: int) -> None:
@@ -45,33 +81,35 @@ def pause_of(state: State, name: str, *, up: bool | None) -> dict[str, Any] | No
     return words | {"direction": pause.direction.value}
 
 
-def _paused(state: State, name: str, look: Look) -> Reason | None:
-    pause = pause_of(state, name, up=look.up)
+def _paused(move: Move) -> Reason | None:
+    pause = pause_of(move.state, move.name, up=move.up)
     if pause is None:
         return None
-    look.evidence["paused"] = pause
+    move.evidence["paused"] = pause
     return Reason.PAUSED
 
 
-def _rolling_back(service: Service, look: Look, now_ms: int) -> Reason | None:
-    undone = pending_rollback(service, now_ms)
+def _rolling_back(move: Move) -> Reason | None:
+    undone = pending_rollback(move.service, move.state.now_ms)
     if undone is None:
         return None
-    look.evidence["pending"] = undone.id
+    move.evidence["pending"] = undone.id
     return Reason.ROLLBACK_PENDING
 
 
-def _deploying(service: Service, look: Look, now_ms: int) -> Reason | None:
+def _deploying(move: Move) -> Reason | None:
     """Fewer replicas wait for the end of a deploy, and more while what it brings crashes."""
-    if look.deploy is None or not look.deploy.held:
-        return None
-    if not look.up:
+    now_ms = move.state.now_ms
+    if not move.up:
+        deploy = under_way(move.service, move.hold_ms, now_ms)
+        if deploy is None or not deploy.held:
+            return None
+        move.evidence["deploy"] = deploy.evidence()
         return Reason.HELD_BY_DEPLOY
-    spec = look.policy.spec
-    found = crash_of(service, round(1000 * spec.deployHold_s), round(1000 * spec.initialReadinessDelay_s), now_ms)
+    found = crash_of(move.service, move.hold_ms, move.ready_ms, now_ms)
     if found is None:
         return None
-    look.evidence["deploy"], look.evidence["crashing"] = found[0].evidence(), found[1]
+    move.evidence["deploy"], move.evidence["crashing"] = found[0].evidence(), found[1]
     return Reason.CRASHING
 
 
@@ -95,15 +133,3 @@ def _flapping(service: Service, look: Look, now_ms: int) -> Reason | None:
     since_ms = now_ms - round(1000 * flapping.within_s)
     look.evidence["flapping"] = {"turns_ms": [one for one in service.turns if one > since_ms], "until_ms": until_ms}
     return Reason.FLAPPING
-
-
-def _pending(service: Service, look: Look, now_ms: int) -> Reason | None:
-    pending = service.pending
-    if pending is None or look.shadow:
-        return None
-    if now_ms >= pending.until_ms:
-        service.pending = None
-    elif pending.up == look.up:
-        look.evidence["pending"] = pending.id
-        return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
-    return None

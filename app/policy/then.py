@@ -8,14 +8,11 @@ silence keeps people from being told, and nothing else.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.policy.attempt import pending_rollback
-from app.policy.crash import crash_of
 from app.policy.decision import Reason
-from app.policy.guards import pause_of, turned
+from app.policy.guards import Move, pause_of, pending, standing, turned
 from app.policy.messages import Values, filled, value_of
 from app.policy.model_alert import AlertPolicy
 from app.policy.model_then import Back, NewBuild, Step, Webhook
-from app.policy.release import under_way
 from app.policy.roll_back import How, note, roll_back
 from app.policy.state import Pending, Service, State
 from app.policy.writer import Writer
@@ -97,36 +94,16 @@ class Deeds:
         self._write("scale", evidence, action)
 
     def _against(self, evidence: dict[str, Any], *, up: bool) -> Reason | None:
-        """What forbids a scaling; the evidence says more."""
-        state, pending = self.state, self.service.pending
-        if (pause := pause_of(state, self.name, up=up)) is not None:
-            evidence["paused"] = pause
-            return Reason.PAUSED
-        if (undone := pending_rollback(self.service, state.now_ms)) is not None:
-            evidence["pending"] = undone.id
-            return Reason.ROLLBACK_PENDING
-        if (deploying := self._deploying(evidence, up=up)) is not None:
-            return deploying
-        if pending is None or self._shadow or state.now_ms >= pending.until_ms:
-            return None
-        evidence["pending"] = pending.id
-        if pending.up == up:
-            return Reason.BACKING_OFF if pending.failed else Reason.SCALE_PENDING
-        just = any(one.id == pending.id for one in self.writer.decisions)
-        return Reason.SCALED_ALREADY if just else None
-
-    def _deploying(self, evidence: dict[str, Any], *, up: bool) -> Reason | None:
-        """Fewer replicas wait for the end of a deploy, and more while what it brings crashes."""
-        now_ms = self.state.now_ms
-        deploy = under_way(self.service, DEPLOY_HOLD_MS, now_ms)
-        if not up and deploy is not None and deploy.held:
-            evidence["deploy"] = deploy.evidence()
-            return Reason.HELD_BY_DEPLOY
-        crash = crash_of(self.service, DEPLOY_HOLD_MS, READY_MS, now_ms) if up else None
-        if crash is not None:
-            evidence["deploy"], evidence["crashing"] = crash[0].evidence(), crash[1]
-            return Reason.CRASHING
-        return None
+        """What forbids a scaling; the evidence says more. Of one the other way only what this fact brought stands."""
+        move = Move(self.state, self.name, self.service, up, DEPLOY_HOLD_MS, READY_MS, evidence)
+        found = standing(move)
+        if found is not None or self._shadow:
+            return found
+        found, other = pending(move), self.service.pending
+        if found is None and other is not None and any(one.id == other.id for one in self.writer.decisions):
+            evidence["pending"] = other.id
+            return Reason.SCALED_ALREADY
+        return found
 
     def _roll_back(self, back: Back) -> None:
         evidence: dict[str, Any] = {}
