@@ -72,7 +72,7 @@ class Scenario:
         self.spec = data["spec"]
         self.records: list[Record] = []
         self.offsets: list[int] = []  # of the tick of each look
-        self.now_ms = BEGIN_MS - 1
+        self.now_ms = BEGIN_MS - 1000  # by time alone nothing is looked at again within a second
         self.source = 0
 
     def journal(self) -> bytes:

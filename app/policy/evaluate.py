@@ -4,6 +4,8 @@ Called by `app.policy.step` for services that a fact touched and for those whose
 What a policy wants is `app.policy.look`'s; what becomes of it `app.policy.settle`'s.
 """
 
+from typing import Final
+
 from app.policy.alert import watch
 from app.policy.decision import Reason
 from app.policy.fold import Meant, fired, meant_for
@@ -13,6 +15,10 @@ from app.policy.rollout import due, watch_over
 from app.policy.settle import settle
 from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
 from app.policy.writer import Writer
+
+ALONE_MS: Final = 1000
+"""By time alone a service is looked at once a second at most, however often its policies ask for it: else each fact
+about one service would have all others of its partition looked at."""
 
 
 def evaluate(state: State, name: str, writer: Writer) -> None:
@@ -84,7 +90,8 @@ def _remind(state: State, name: str, service: Service, meant: Meant) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
     times = [_forgotten_ms(service), *due(state, name)]
     if service.series or service.observed or service.alerts:
-        times += [service.alerts[one.metadata.name].looked_at_ms + one.spec.every_ms for one in meant.alerts]
-        times += [service.memories[one.metadata.name].looked_at_ms + one.spec.every_ms for one in meant.scales]
+        alerts, memories = service.alerts, service.memories
+        times += [alerts[one.metadata.name].looked_at_ms + max(one.spec.every_ms, ALONE_MS) for one in meant.alerts]
+        times += [memories[one.metadata.name].looked_at_ms + max(one.spec.every_ms, ALONE_MS) for one in meant.scales]
         times += [group.due_ms for group in service.groups.values() if group.due_ms]
     remind(state, name, service, max(min(times), state.now_ms + 1))
