@@ -59,6 +59,14 @@ class Sender:
         return self.so_far()
 
     def _run(self) -> None:
+        try:
+            self._ticks()
+        except Exception as error:
+            self.refused.append(f"the sender itself failed: {error!r}")
+            self._quiet.set()
+            raise
+
+    def _ticks(self) -> None:
         while not self._end.is_set():
             if not self._go.is_set():
                 if not sum(producer.flush(1.0) for producer in self.producers()):

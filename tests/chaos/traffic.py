@@ -108,7 +108,7 @@ class Traffic(Sender):
         return [*self._producers.values(), self._others]
 
     def tick(self):
-        self._send()
+        self._round()
         self._act(self._consumer)
 
     def so_far(self) -> Sent:
@@ -148,7 +148,7 @@ class Traffic(Sender):
         config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": codec}
         return Producer(self.settings.librdkafka(log_level=0) | config | {"message.timeout.ms": 600_000})
 
-    def _send(self) -> None:
+    def _round(self) -> None:
         self.number += 1
         for _ in range(max(1, round(self.load.rate * TICK_S / 2))):
             self._sample(self._service(), self.dice.randrange(self.load.hosts))
