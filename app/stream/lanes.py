@@ -81,6 +81,8 @@ class Lanes:
         What is held back is not waited for: it comes again.
         """
         for waiting in self._waiting.values():
+            for block, _ in waiting:
+                block.dropped = True  # an event that is on its way may bring the one behind it yet
             waiting.clear()
         deadline = monotonic() + longest_s
         while self._running and (left := deadline - monotonic()) > 0:

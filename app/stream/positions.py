@@ -84,7 +84,11 @@ class Positions:
         if block.dropped or not any(entry is block for entry in entries):
             self._counts["stale"] += 1
             return False
-        if next(entry for entry in entries if not (entry.done or entry.held)) is not block:
+        first = next(entry for entry in entries if not (entry.done or entry.held))
+        if first.dropped:  # given up at a rebalance that is under way: what is behind it comes again too
+            self._counts["stale"] += 1
+            return False
+        if first is not block:
             raise RuntimeError(f"{block} came to its handler before an earlier block of its partition was done")
         return True
 

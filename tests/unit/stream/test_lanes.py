@@ -118,6 +118,7 @@ def test_settling_waits_for_what_is_in_hand_and_begins_nothing_more():
         assert await lanes.settle(10)
         assert first.done
         assert not second.done
+        assert second.dropped
         assert handler.began == [(0, 0)]
 
     asyncio.run(run())

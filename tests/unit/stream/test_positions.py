@@ -213,6 +213,15 @@ def test_a_lane_takes_only_what_is_open_and_its_turn():
     assert second.dropped
 
 
+def test_what_comes_behind_a_block_that_was_given_up_is_not_handled_either():
+    world = World(expected=0)
+    first, given_up, behind = opened(world, block(0, 10), block(10, 20), block(20, 30))
+    finish(world, first)
+    given_up.dropped = True
+    assert not world.positions.turn_of(behind)
+    assert world.positions.done[TP0] == 10
+
+
 class Fetched(FetchResult):
     """A fetch of some records, without the bytes."""
 
