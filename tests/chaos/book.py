@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.stream import client
 from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, QUARANTINE, SNAPSHOTS
 from app.wire import quarantine
-from tests.chaos.traffic import Place, Sent
+from tests.chaos.traffic import Sent
 from tests.processes import wait_for
 
 READ = (JOURNAL, CHANGELOG, SNAPSHOTS, DECISIONS, QUARANTINE)
@@ -78,9 +78,9 @@ class Book:
         self.on_journal = 0
         """Samples on the journal, repeats among them."""
         self._repeats = 0
-        self.outcomes: set[Place] = set()
+        self.outcomes: set[str] = set()
         self.deploys: Counter[str] = Counter()
-        self.bad: set[Place] = set()
+        self.bad: set[str] = set()
 
     def close(self) -> None:
         self._consumer.close()
@@ -121,8 +121,8 @@ class Book:
                 self._record(value)
             case "headrace.quarantine":
                 one = quarantine.decode(value)
-                self.found.repeats += (one.topic, one.partition, one.offset) in self.bad
-                self.bad.add((one.topic, one.partition, one.offset))
+                self.found.repeats += one.value.decode() in self.bad
+                self.bad.add(one.value.decode())
             case topic:
                 state = unpack(value)
                 self._unchecked.append((partition, state.next_offset, _digest(value)))
@@ -136,8 +136,7 @@ class Book:
         if isinstance(record.fact, Samples):
             self.on_journal += len(record.fact.index)
         elif isinstance(record.fact, Reported):
-            source = record.fact.source
-            self.outcomes.add((source.topic, source.partition, source.first))
+            self.outcomes.add(record.fact.outcome.id)
         state, decided = step(self.engine[record.partition], record)
         self.engine[record.partition] = state
         self._passed[record.partition][state.next_offset] = _digest(pack(state))

@@ -176,5 +176,5 @@ class Scene:
         logs = {name: last_lines(one, 3) for name, one in self.fleet.running.items()}
         return (
             f"samples missing by partition {behind}, outcomes {len(sent.outcomes - self.book.outcomes)}, deploys "
-            f"{len(sent.deploys - self.book.deploys.keys())}; owners: {self._homeless()}; logs: {logs}"
+            f"{len(sent.deploys - self.book.deploys.keys())}, bad {len(sent.bad - self.book.bad)}; owners: {self._homeless()}; logs: {logs}"
         )

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -34,19 +35,20 @@ DEPLOYS = "deploys"
 ABORTED = 1_000_000
 """The value of samples in transactions that are aborted: none may be found anywhere."""
 
-Place = tuple[str, int, int]
-"""Topic, partition, offset."""
-
 
 @dataclass
 class Sent:
-    """What Kafka has acknowledged. A series is (service, metric, host) → [count, sum, newest time, its value]."""
+    """What Kafka has acknowledged: versions of deploys, ids of outcomes, texts of bad records, and samples.
+
+    A series is (service, metric, host) → [count, sum, newest time, its value]. Where a record is counts for nothing:
+    a producer that repeats a write which was taken already may not be told.
+    """
 
     series: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     by_partition: Counter[int] = field(default_factory=Counter)
     deploys: set[str] = field(default_factory=set)
-    outcomes: set[Place] = field(default_factory=set)
-    bad: set[Place] = field(default_factory=set)
+    outcomes: set[str] = field(default_factory=set)
+    bad: set[str] = field(default_factory=set)
 
     def add(self, sample: tuple[str, str, str, int, int], partitions: int) -> None:
         *key, at_ms, value = sample
@@ -156,7 +158,8 @@ class Traffic(Sender):
         for place in range(int(self.number * per_tick) - int((self.number - 1) * per_tick)):
             self._deploy(self._service(), f"v{self.number}.{place}")
         if self.number % BAD_EVERY == 0:
-            self._send(self._others, "calls_by_host", "neither fish nor flesh", self.sent.bad.add, None)
+            bad = f"neither fish nor flesh {self.number}"
+            self._send(self._others, "calls_by_host", bad, lambda: self.sent.bad.add(bad), None)
 
     def _sample(self, service: str, host: int) -> None:
         topic = self.dice.choice(list(METRICS))
@@ -165,11 +168,11 @@ class Traffic(Sender):
             "calls_without_key": None, "calls_by_host": message["host"], "calls_by_service": service,
             "calls_anyhow": str(self.dice.random()),
         }[topic]  # fmt: skip
-        self._send(self._producers[topic], topic, message, lambda _: self._counted(samples), key)
+        self._send(self._producers[topic], topic, message, lambda: self._counted(samples), key)
 
     def _deploy(self, service: str, version: str) -> None:
         deploy = {"type": "deployed", "service": service, "version": version, "at": int(time.time() * 1000)}
-        self._send(self._others, DEPLOYS, deploy, lambda _: self.sent.deploys.add(version), service)
+        self._send(self._others, DEPLOYS, deploy, lambda: self.sent.deploys.add(version), service)
 
     def _service(self) -> str:
         return f"svc{self.dice.randrange(self.load.services)}"
@@ -191,12 +194,12 @@ class Traffic(Sender):
             self.sent.add(sample, self.settings.partitions)
 
     def _send(self, producer: Producer, topic: str, message: object, taken, key: str | None) -> None:
-        def told(error, at) -> None:
+        def told(error, _at) -> None:
             if error is not None:
                 self.refused.append(f"{topic}: {error}")
                 return
             with self._lock:
-                taken((at.topic(), at.partition(), at.offset()))
+                taken()
 
         producer.produce(topic, message if isinstance(message, str) else json.dumps(message), key, on_delivery=told)
 
@@ -209,4 +212,5 @@ class Traffic(Sender):
                     id=action.id, action=Kind.SCALE, service=action.service, status=Status.DONE, set=action.to_replicas,
                     generation=action.generation, ended_at_ms=int(time.time() * 1000),
                 )  # fmt: skip
-                self._send(self._others, OUTCOMES, encode(done).decode(), self.sent.outcomes.add, action.service)
+                taken = partial(self.sent.outcomes.add, action.id)
+                self._send(self._others, OUTCOMES, encode(done).decode(), taken, action.service)
