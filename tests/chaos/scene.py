@@ -173,8 +173,9 @@ class Scene:
         """What can be said of a wait that was too long."""
         sent = self.traffic.so_far()
         behind = {p: n - self.book.counted[p] for p, n in sent.by_partition.items() if n != self.book.counted[p]}
+        bad = len(sent.bad - self.book.bad)
         logs = {name: last_lines(one, 3) for name, one in self.fleet.running.items()}
         return (
             f"samples missing by partition {behind}, outcomes {len(sent.outcomes - self.book.outcomes)}, deploys "
-            f"{len(sent.deploys - self.book.deploys.keys())}, bad {len(sent.bad - self.book.bad)}; owners: {self._homeless()}; logs: {logs}"
+            f"{len(sent.deploys - self.book.deploys.keys())}, bad {bad}; owners: {self._homeless()}; logs: {logs}"
         )
