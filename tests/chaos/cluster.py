@@ -103,11 +103,15 @@ class Cluster:
         plan.write_text(json.dumps({"version": 1, "partitions": rows}))
         tool = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
         self._tool(tool, "--reassignment-json-file", str(plan), "--execute")
-        time.sleep(1.0)
         wanted = [TopicPartition(topic, number) for number in partitions]
-        self.admin.elect_leaders(ElectionType.PREFERRED, wanted).result(60)
-        after = self.admin.list_topics(topic, timeout=30).topics[topic].partitions
-        return sum(after[number].leader != one.leader for number, one in partitions.items())
+
+        def moved() -> int:
+            self.admin.elect_leaders(ElectionType.PREFERRED, wanted).result(60)
+            time.sleep(1.0)  # the broker that is asked learns of it a moment later
+            after = self.admin.list_topics(topic, timeout=30).topics[topic].partitions
+            return sum(after[number].leader != one.leader for number, one in partitions.items())
+
+        return wait_for(moved, 30, f"leaders of {topic} to move")
 
     def _tool(self, name: str, *arguments: str) -> str:
         return self.nodes[1].jars.run(name, "--bootstrap-server", self.bootstrap, *arguments)
