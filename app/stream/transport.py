@@ -61,6 +61,7 @@ class Consumer(driver.Consumer):
         self.assigned_once = False
         """Whether the coordinator has ever given us partitions, or none."""
         self._room = asyncio.Event()
+        self._sought = self._reading = False
 
     def told(self) -> dict[str, int]:
         """What the transport met so far, by name."""
@@ -93,7 +94,7 @@ class Consumer(driver.Consumer):
         self._thread.woken = False  # before looking at what is full: what is done from here on wakes the fetch
         self._room.clear()
         active = frozenset(self._get_active_partitions())
-        wanted = frozenset(tp for tp in active if not self.positions.full(tp))
+        wanted = frozenset(tp for tp in active if self._takes(tp))
         if not wanted:
             await self._wait_for_room(1.0 if active else 0.1)
             return
@@ -112,6 +113,23 @@ class Consumer(driver.Consumer):
                 await self._deliver_records(TP(tp.topic, tp.partition), found)
         for topic, parts in blocks.items():
             await self._deliver_blocks(topic, parts, generation)
+
+    def _takes(self, tp: TP) -> bool:
+        """Whether what arrives of a partition may be handed on."""
+        return tp.topic not in self.app.block_topics or (self._reading and not self.positions.full(tp))
+
+    def stop_flow(self) -> None:
+        """Hand nothing on until the positions are known anew."""
+        self._sought = self._reading = False
+        super().stop_flow()
+
+    def resume_flow(self) -> None:
+        """Go on; with blocks once the positions are known. Faust empties its queues just before it calls this for
+        the last time in a rebalance: a block handed on between the two would never reach its lane.
+        """
+        self._reading = self._sought
+        super().resume_flow()
+        self._look_again()
 
     async def _wait_for_room(self, longest_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -249,6 +267,7 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, the earliest where there is none, or to where the state says."""
+        self._sought = self._reading = False
         self.positions.drop_open()
         await super().perform_seek()
         stamps, committed_to = self.app.stamps, self._committed_offset
@@ -267,7 +286,7 @@ class Consumer(driver.Consumer):
             if position != committed:
                 await self._seek(tp, position)
             self.positions.start(tp, position)
-        self.assigned_once = True
+        self._sought = self.assigned_once = True
 
 
 class Producer(driver.Producer):

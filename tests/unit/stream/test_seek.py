@@ -13,8 +13,8 @@ from app.stream.transport import Consumer
 TOPIC = "metrics"
 
 
-def sought(monkeypatch, *, committed, stamps, partitions=16):
-    """Positions after `perform_seek`, and how often Kafka was asked for earliest offsets (always 5)."""
+def prepare(monkeypatch, consumer, *, committed, stamps, partitions=16):
+    """A consumer whose `perform_seek` can be called; the requests for earliest offsets (always 5)."""
     asked = []
 
     async def nothing(*_):
@@ -25,7 +25,6 @@ def sought(monkeypatch, *, committed, stamps, partitions=16):
         return dict.fromkeys(tps, 5)
 
     monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
-    consumer = Consumer.__new__(Consumer)
     consumer.counts = Counter()
     consumer.positions = Positions(consumer.counts, lambda: None)
     consumer.app = SimpleNamespace(block_topics={TOPIC}, stamps=stamps)
@@ -33,6 +32,13 @@ def sought(monkeypatch, *, committed, stamps, partitions=16):
     consumer._seek = nothing
     consumer.earliest_offsets = earliest
     consumer.assignment = lambda: {TP(TOPIC, p) for p in range(partitions)} | {TP("changelog", 0)}
+    return asked
+
+
+def sought(monkeypatch, **world):
+    """Positions after `perform_seek`, and how often Kafka was asked for earliest offsets."""
+    consumer = Consumer.__new__(Consumer)
+    asked = prepare(monkeypatch, consumer, **world)
     asyncio.run(consumer.perform_seek())
     return consumer.positions.expected, asked
 
@@ -53,3 +59,23 @@ def test_nothing_is_asked_where_every_position_is_known(monkeypatch):
 def test_a_state_that_is_behind_what_is_committed_says_where_to_go(monkeypatch):
     expected, _ = sought(monkeypatch, committed={TP(TOPIC, 0): 30}, stamps={TP(TOPIC, 0): 20}, partitions=1)
     assert expected == {TP(TOPIC, 0): 20}
+
+
+def test_blocks_are_taken_only_when_the_flow_is_resumed_after_the_positions_are_known(monkeypatch):
+    """Faust resumes it several times in a rebalance, and each time first empties the queues that blocks go through."""
+    consumer, looked = Consumer.__new__(Consumer), []
+    block, record = TP(TOPIC, 0), TP("changelog", 0)
+    consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
+    consumer._look_again = lambda: looked.append(consumer._takes(block))
+    prepare(monkeypatch, consumer, committed={block: 30}, stamps={}, partitions=1)
+    consumer.stop_flow()
+    consumer.resume_flow()
+    assert not consumer._takes(block)
+    assert consumer._takes(record)
+    asyncio.run(consumer.perform_seek())
+    assert not consumer._takes(block)
+    consumer.resume_flow()
+    assert consumer._takes(block)
+    consumer.stop_flow()
+    assert not consumer._takes(block)
+    assert looked == [False, True]
