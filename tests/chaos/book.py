@@ -77,7 +77,7 @@ class Book:
         self.found = Found()
         self.on_journal = 0
         """Samples on the journal, repeats among them."""
-        self._repeats = 0
+        self._repeats = self._deploys_again = 0
         self.outcomes: set[str] = set()
         self.deploys: Counter[str] = Counter()
         self.bad: set[str] = set()
@@ -176,7 +176,8 @@ class Book:
         self._repeats = repeats
         self._compare_samples(sent, found)
         found.lost += len(sent.deploys - self.deploys.keys()) + len(sent.outcomes - self.outcomes)
-        found.twice += sum(count - 1 for count in self.deploys.values())
+        found.twice += sum(count - 1 for count in self.deploys.values()) - (sent.deploys_again - self._deploys_again)
+        self._deploys_again = sent.deploys_again
         found.quarantined += len(self.bad ^ sent.bad)
         self._compare_states(found)
         self._compare_decisions(found)

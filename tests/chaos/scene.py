@@ -143,6 +143,8 @@ class Scene:
         """Everything that was sent, with nothing under way, against everything that is written."""
         sent = self.traffic.pause(PATIENCE_S)
         self._wait(lambda: self.book.has(sent), "all that was sent to be in the states")
+        sent = self.traffic.look_for_repeats()
+        self._wait(lambda: self.book.has(sent), "what Kafka has twice to be in the states")
         found = self.book.check(sent)
         partition = self.dice.randrange(self.settings.partitions)
         if kept := self.book.snapshots[partition]:

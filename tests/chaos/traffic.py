@@ -20,6 +20,7 @@ from app.policy.facts import partition_of
 from app.settings import Settings
 from app.stream.topics import DECISIONS, OUTCOMES
 from tasks.contract import Kind, Outcome, Scale, Status, encode
+from tests.chaos.repeats import Repeats
 from tests.chaos.sender import TICK_S, Sender
 
 BAD_EVERY = 60
@@ -49,6 +50,8 @@ class Sent:
     deploys: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
     bad: set[str] = field(default_factory=set)
+    deploys_again: int = 0
+    """Deploys that Kafka has twice."""
 
     def add(self, sample: tuple[str, str, str, int, int], partitions: int) -> None:
         *key, at_ms, value = sample
@@ -96,6 +99,7 @@ class Traffic(Sender):
         self.load = load
         self.sent = Sent()
         self._clock_ms = 0
+        self._repeats = Repeats(settings, [*METRICS, DEPLOYS])
         self._producers = {topic: self._producer(codec) for topic, (_, codec) in METRICS.items()}
         self._others = self._producer("none")
         config = {"group.id": "the-world", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
@@ -116,6 +120,15 @@ class Traffic(Sender):
     def so_far(self) -> Sent:
         with self._lock:
             return deepcopy(self.sent)
+
+    def look_for_repeats(self) -> Sent:
+        """What was sent, with what Kafka has twice counted as sent twice."""
+        for topic, value in self._repeats.found():
+            if topic == DEPLOYS:
+                self.sent.deploys_again += 1
+            elif value.startswith(b"{"):
+                self._counted(_samples(json.loads(value)))
+        return self.so_far()
 
     def fill(self) -> None:
         """Send every series once, before anything else is sent."""
@@ -186,8 +199,7 @@ class Traffic(Sender):
         calls = value or self.dice.randrange(1000)
         name = f"{service}-{host}"
         message = {"host": name, "ts": at_ms, "cpu": cpu, "calls": calls}
-        samples = [(service, metric, name, at_ms, amount) for metric, amount in (("cpu", cpu), ("calls", calls))]
-        return message, samples
+        return message, _samples(message)
 
     def _counted(self, samples: list) -> None:
         for sample in samples:
@@ -214,3 +226,9 @@ class Traffic(Sender):
                 )  # fmt: skip
                 taken = partial(self.sent.outcomes.add, action.id)
                 self._send(self._others, OUTCOMES, encode(done).decode(), taken, action.service)
+
+
+def _samples(message: dict) -> list[tuple[str, str, str, int, int]]:
+    """The samples of a message, as they should be counted."""
+    host, at_ms = message["host"], message["ts"]
+    return [(host.rpartition("-")[0], metric, host, at_ms, message[metric]) for metric in ("cpu", "calls")]
