@@ -14,7 +14,7 @@ the kernel's account of threads and by samples of the child's Python before and 
           Redis: four steps, once five; two are the simulated fleet's    63 %    19 %
           Celery: message, tracer, pipe                                  12 %    29 %
           line in the log                                                 9 %    14 %
-          hash of what is asked for                                      small   11 %
+          hash of what is asked for                                       1 %    11 %
           Kafka, until it has the outcome                                 2 %     4 %
     0.1   librdkafka's thread
 
