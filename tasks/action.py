@@ -24,7 +24,7 @@ from tasks.breaker import Breakers
 from tasks.contract import Action, Kind, Outcome, Status, encode, kind_of
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.incoming import entry_of
-from tasks.lease import Lease
+from tasks.lease import Heart, Lease
 from tasks.ledger import Answer, Claim, Entry, Ledger
 from tasks.outcomes import Outcomes
 from tasks.retry import delay_after, delay_until
@@ -68,7 +68,8 @@ class Wait:
 class Runner:
     """What an action needs to be done: the functions by kind, the ledger, the way out, and the way back.
 
-    `asks` find what a worker that died has done, for kinds whose target can be asked. `later` has a
+    `asks` find what a worker that died has done, for kinds whose target can be asked; the claim of such a
+    kind notes that its effect begins, which spares it a step: if it did not, the target says so. `later` has a
     copy of an action come back after some seconds, as the same redrive, or raises. `too_long` is what the
     worker raises in an action that is over its time limit: such a one is dead. Raised anywhere else it is
     the caller's, who waits for nobody that long.
@@ -85,6 +86,9 @@ class Runner:
     too_long: tuple[type[BaseException], ...] = ()
     sleep: Callable[[float], None] = time.sleep
 
+    def __post_init__(self) -> None:
+        self._heart = Heart(self.ledger, self.lease_s)
+
     def run(self, action: Action, redrive: int = 0) -> Outcome | None:
         """Do an action once; its outcome is on Kafka when this returns. One that is DEAD is for the dead letters.
 
@@ -95,7 +99,7 @@ class Runner:
         entry = replace(entry_of(action), redrive=redrive)
         outcome = None
         while outcome is None:
-            claim = self._claimed(entry, began_ms)
+            claim = self._claimed(entry, began_ms, begins=kind_of(action) in self.asks)
             ended = self._ended(action, entry, claim)
             if not isinstance(ended, Wait):
                 outcome = ended
@@ -118,12 +122,12 @@ class Runner:
             return False
         return True
 
-    def _claimed(self, entry: Entry, began_ms: int) -> Claim:
+    def _claimed(self, entry: Entry, began_ms: int, *, begins: bool) -> Claim:
         """The ledger's answer; "wait" only after a while, since most leases are short."""
         said, waited_s = False, 0.0
         while True:
             try:
-                claim = self.ledger.claim(entry, began_ms)
+                claim = self.ledger.claim(entry, began_ms, begins=begins)
             except RedisError as error:
                 if not said:
                     log.warning("ledger_away", id=entry.id, why=str(error))
@@ -151,7 +155,8 @@ class Runner:
         elif not claim.before:
             metrics.REACTION.labels(kind).observe(max(0, claim.began_ms - action.decided_at_ms) / 1000)
         try:
-            with Lease(self.ledger, entry, claim, self.lease_s) as lease:
+            noted = claim.answer is Answer.GO and kind in self.asks
+            with Lease(self._heart, entry, claim, noted=noted) as lease:
                 may = claim.answer is Answer.GO and claim.deaths < MOST_DEATHS
                 done = self._acted(action, lease) if may else self._refused(action, claim)
         except LostError:

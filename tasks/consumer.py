@@ -35,7 +35,9 @@ class Consumer(CeleryConsumer):
         """Without Celery's own delay queues, 28 of them: what has to wait does so in ours (`tasks.retry`)."""
 
         default_steps: ClassVar[list[str]] = [
-            step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in step
+            "tasks.fetch:Fetch" if step.endswith(":Tasks") else step
+            for step in CeleryConsumer.Blueprint.default_steps
+            if "delayed_delivery" not in step
         ]
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:

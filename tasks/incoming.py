@@ -5,6 +5,7 @@ Called by `tasks.main` and `tasks.action`. Nothing here waits, writes or reaches
 
 import hashlib
 import json
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -62,10 +63,18 @@ def _payload(action: Action) -> str:
     Nor is a field at its default, so that workers of two versions say the same of one message.
     """
     asked = {"kind": action.__struct_config__.tag}
-    for field in msgspec.structs.fields(action):
-        value = getattr(action, field.name)
-        made = field.default_factory
-        default = field.default if made is msgspec.NODEFAULT else made()
-        if field.name not in _ENVELOPE and value != default:
-            asked[field.name] = msgspec.to_builtins(value)
+    for name, default in _asked(type(action)):
+        value = getattr(action, name)
+        if value != default:
+            asked[name] = msgspec.to_builtins(value)
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _asked(kind: type[Action]) -> list[tuple[str, object]]:
+    """The fields of a kind of action that say what is asked for, each with its default."""
+    return [
+        (field.name, field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory())
+        for field in msgspec.structs.fields(kind)
+        if field.name not in _ENVELOPE
+    ]

@@ -9,6 +9,7 @@ them at a time, never an older one after a newer.
 Keys: `headrace:action:<id>` and `headrace:target:<driver>:<target>`, hashes.
 """
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,9 +17,10 @@ from typing import Final
 from redis import Redis
 
 from tasks.contract import action_key, target_key
+from tasks.line import Line, Script
 
 CLAIM: Final = """
-local owner, hash, lease, keep, generation, id, expires, began, redrive = unpack(ARGV)
+local owner, hash, lease, keep, generation, id, expires, began, redrive, begins = unpack(ARGV)
 local now = redis.call('TIME'); now = now[1] * 1000 + math.floor(now[2] / 1000)
 local a = redis.call('HMGET', KEYS[1], 'state', 'until', 'hash', 'outcome', 'redrive', 'undone')
 if a[3] and a[3] ~= hash then return {'other'} end
@@ -43,7 +45,7 @@ end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
 if before == 'leased' or before == 'started' then redis.call('HINCRBY', KEYS[1], 'deaths', 1) end
 redis.call('HSETNX', KEYS[1], 'began', began)
-local state = before == 'started' and before or 'leased'
+local state = (before == 'started' or (answer == 'go' and begins == '1')) and 'started' or 'leased'
 redis.call('HSET', KEYS[1], 'state', state, 'owner', owner, 'hash', hash, 'until', now + lease, 'redrive', redrive)
 redis.call('PEXPIRE', KEYS[1], keep)
 local told = redis.call('HMGET', KEYS[1], 'began', 'deaths')
@@ -120,7 +122,8 @@ class Claim:
     `before` is the state that was found: empty for the first owner, `waiting` if one gave it back,
     `leased` or `started` if one died with it. `began_ms` is when the first owner's first line was, by
     its clock; `now_ms` is Redis' clock; `newest` is the generation that claimed the target before; `deaths`
-    counts the owners that died with it, since it was sent last.
+    counts the owners that died with it, since it was sent last. `asked_s` is `now_s` just before the
+    ledger was asked, from where on the lease lasts its whole time at least.
     """
 
     answer: Answer
@@ -133,6 +136,7 @@ class Claim:
     outcome: bytes = b""
     repeats: int = 0
     wait_s: float = 0.0
+    asked_s: float = 0.0
 
     @property
     def started(self) -> bool:
@@ -173,17 +177,22 @@ class Ledger:
         self._owner = owner
         self._lease_ms = round(lease_s * 1000)
         self._keep_ms = round(keep_s * 1000)
-        self._claim = redis.register_script(CLAIM)
-        self._keep = redis.register_script(KEEP)
-        self._release = redis.register_script(RELEASE)
-        self._finish = redis.register_script(FINISH)
-        self._bury = redis.register_script(BURY)
+        line = Line(redis)
+        self._claim = Script(line, CLAIM)
+        self._keep = Script(line, KEEP)
+        self._release = Script(line, RELEASE)
+        self._finish = Script(line, FINISH)
+        self._bury = Script(line, BURY)
         self._redis = redis
 
-    def claim(self, entry: Entry, began_ms: int = 0) -> Claim:
-        """Ask for an action; raises `redis.RedisError` if the ledger is away, and then nothing may be done."""
+    def claim(self, entry: Entry, began_ms: int = 0, *, begins: bool = False) -> Claim:
+        """Ask for an action; raises `redis.RedisError` if the ledger is away, and then nothing may be done.
+
+        `begins`: if it is ours, note in the same step that its effect begins.
+        """
+        asked_s = now_s()
         leased = (self._owner, entry.payload, self._lease_ms, self._keep_ms)
-        asked = (entry.generation, entry.id, entry.expires_at_ms, began_ms, entry.redrive)
+        asked = (entry.generation, entry.id, entry.expires_at_ms, began_ms, entry.redrive, int(begins))
         arguments: list[str | int] = [*leased, *asked]
         said, *rest = self._claim(keys=entry.keys, args=arguments)
         match answer := Answer(said.decode()):
@@ -194,7 +203,7 @@ class Ledger:
             case Answer.OTHER:
                 return Claim(answer)
         token, before, now_ms, began, newest, deaths = rest
-        return Claim(answer, token, before.decode(), now_ms, int(began), int(newest), int(deaths))
+        return Claim(answer, token, before.decode(), now_ms, int(began), int(newest), int(deaths), asked_s=asked_s)
 
     def keep(self, entry: Entry, token: int, *, started: bool = False) -> bool:
         """Prolong a lease, and note that the effect begins; False if it is not ours any more."""
@@ -227,3 +236,8 @@ class Ledger:
     def knows(self, action_id: str) -> bool:
         """Whether an action of this id was ever claimed."""
         return bool(self._redis.exists(action_key(action_id)))
+
+
+def now_s() -> float:
+    """Seconds by a clock of this machine that nobody sets, and that goes on while a process, or the machine, sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from celery import Celery, Task, signals
 from celery.exceptions import Reject, SoftTimeLimitExceeded
-from kombu import Exchange, Queue
+from kombu import Exchange
 from redis import Redis
 
 from tasks import log as logs
@@ -41,6 +41,7 @@ from tasks.clients.targets import Targets
 from tasks.clients.webhooks import Webhooks
 from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, RETRY_S, Kind, Status, task_name
 from tasks.errors import RejectedError
+from tasks.fetch import Fetched
 from tasks.incoming import decoded
 from tasks.keeper import TASK, Keeper, Letter, redrive_of
 from tasks.ledger import Ledger
@@ -59,7 +60,7 @@ CONFIG: dict[str, Any] = {
     "task_time_limit": 1680,  # RabbitMQ takes a delivery back, and the channel down, after 1800 (consumer_timeout)
     "worker_max_tasks_per_child": 10_000,  # what leaks in a library of a receiver does not grow for ever
     "worker_max_memory_per_child": 512_000,  # kB; looked at between two actions, which are never cut off by it
-    "worker_prefetch_multiplier": 1,  # a message that waits behind a poisonous one must not share its fate
+    "worker_prefetch_multiplier": 1,  # what waits in one worker, another cannot take; a little more: `tasks.fetch`
     "worker_cancel_long_running_tasks_on_connection_loss": True,  # else the copy runs beside the original
     # copies that come back later are confirmed; a RabbitMQ that is silent, as in an alarm, fails them in 20 s
     "broker_transport_options": {"confirm_publish": True, "confirm_timeout": 10, "read_timeout": 10},
@@ -90,9 +91,9 @@ def build_app(config: Settings) -> Celery:
     made.conf.update(CONFIG)
     # the argument tells Celery that per-channel prefetch is refused; the queues are made by `headrace queues init`
     quorum = {"x-queue-type": "quorum"}
-    made.conf.task_queues = [Queue(q, exchange, no_declare=True, queue_arguments=quorum) for q in QUEUES.values()]
+    made.conf.task_queues = [Fetched(q, exchange, no_declare=True, queue_arguments=quorum) for q in QUEUES.values()]
     dead = Exchange(DEAD_EXCHANGE, type="fanout", no_declare=True)
-    made.conf.task_queues.append(Queue(DEAD_QUEUE, dead, no_declare=True, queue_arguments=quorum))
+    made.conf.task_queues.append(Fetched(DEAD_QUEUE, dead, no_declare=True, queue_arguments=quorum))
     made.conf.task_default_queue = QUEUES[Kind.SCALE]
     for kind in Kind:
         made.task(_do, name=task_name(kind), bind=True)

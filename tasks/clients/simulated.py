@@ -12,10 +12,10 @@ import time
 from typing import Any, Final
 
 from redis import Redis, RedisError
-from redis.commands.core import Script
 
 from tasks.contract import RollBack, Scale, fleet_key
 from tasks.errors import ConflictError, TemporaryError
+from tasks.line import Line, Script
 
 SET: Final = """
 local from, to, generation, note, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
@@ -58,8 +58,9 @@ class SimulatedFleet:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._set = redis.register_script(SET)
-        self._roll_back = redis.register_script(ROLL_BACK)
+        self._line = Line(redis)
+        self._set = Script(self._line, SET)
+        self._roll_back = Script(self._line, ROLL_BACK)
 
     def scale(self, action: Scale) -> tuple[int, int]:
         """Set the replicas of a simulated service; ConflictError if a newer generation was applied."""
@@ -84,7 +85,7 @@ class SimulatedFleet:
         """What a script found and what that became; it takes as long as a real provider might, where that is wished."""
         key = _key(action)
         try:
-            delay_ms = self._redis.hget(key, "delay_ms")
+            delay_ms = self._line("HGET", key, "delay_ms")
             if delay_ms:
                 time.sleep(float(delay_ms) / 1000)
             arguments = [*wished, action.generation, _note(action), action.id]

@@ -10,7 +10,7 @@ from redis import Redis
 from tasks.clients.simulated import SimulatedFleet
 from tasks.contract import Scale, action_key, fleet_key, target_key
 from tasks.errors import ConflictError, TemporaryError
-from tasks.lease import Lease
+from tasks.lease import Heart, Lease
 from tasks.ledger import Answer, Entry, Ledger
 
 FAR_MS = 2**45
@@ -70,9 +70,28 @@ def test_who_takes_over_is_told_that_the_effect_had_begun(ledger):
     assert ledger.claim(plain()).started
 
 
+def test_a_claim_can_note_the_beginning_itself_where_it_goes(ledger):
+    assert not ledger.claim(plain(), begins=True).started
+    ledger.claim(plain("late", expires_at_ms=1), begins=True)
+    let_lapse()
+    assert ledger.claim(plain()).started
+    assert not ledger.claim(plain("late", expires_at_ms=1)).started
+
+
+def test_a_lease_is_kept_until_it_is_dropped_and_no_word_of_it_comes_later(ledger, redis):
+    heart = Heart(ledger, LEASE_S)
+    for _ in range(3):  # one heart, one lease after the other
+        with Lease(heart, plain(), ledger.claim(plain())):
+            time.sleep(LEASE_S * 2)
+            assert ledger.claim(plain()).answer is Answer.WAIT
+        until = redis.hget(action_key("a"), "until")
+        let_lapse()
+        assert redis.hget(action_key("a"), "until") == until
+
+
 def test_a_lease_that_is_kept_does_not_lapse(ledger):
     claim = ledger.claim(plain())
-    with Lease(ledger, plain(), claim, LEASE_S):
+    with Lease(Heart(ledger, LEASE_S), plain(), claim):
         time.sleep(LEASE_S * 2)
         assert ledger.claim(plain()).answer is Answer.WAIT
 
@@ -124,7 +143,7 @@ def test_one_action_at_a_time_has_a_target_and_the_next_goes_when_it_ends(ledger
 
 def test_a_target_is_kept_with_the_action_that_has_it(ledger):
     claim = ledger.claim(scaling("a", 1))
-    with Lease(ledger, scaling("a", 1), claim, LEASE_S):
+    with Lease(Heart(ledger, LEASE_S), scaling("a", 1), claim):
         time.sleep(LEASE_S * 2)
         assert ledger.claim(scaling("b", 2)).answer is Answer.WAIT
 

@@ -37,6 +37,7 @@ class World:
     def __init__(self, *claims, acts=(), lost=(), asks=None):
         self.claims, self.results, self.lost = list(claims), list(acts) or [Done()], list(lost)
         self.seen, self.now_s = [], 100.0
+        self.begins = []
         self.marked = self.written = None
         every = dict.fromkeys(Kind, self.act)
         self.copies = []
@@ -52,8 +53,9 @@ class World:
         self.seen.append("release")
         return True
 
-    def claim(self, entry, began_ms):
+    def claim(self, entry, began_ms, *, begins):
         self.seen.append("claim")
+        self.begins.append(begins)
         answer = self.claims.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -104,6 +106,13 @@ def test_the_order_is_ledger_act_mark_outcome(world):
     here = world(GO)
     here.runner.run(SCALE)
     assert here.seen == ["claim", "act", "mark", "write"]
+
+
+def test_a_claim_notes_the_beginning_where_the_target_can_be_asked_whether_it_was_one(world):
+    here = world(GO, GO, asks={Kind.SCALE: lambda _: None})
+    here.runner.run(SCALE)
+    here.runner.run(NOTIFY)
+    assert here.begins == [True, False]
 
 
 def test_the_outcome_says_what_was_found_and_set_by_whom_and_when_it_began(world):
