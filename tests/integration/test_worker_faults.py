@@ -32,7 +32,7 @@ def holder(rig, service):
 
 def test_the_action_of_a_killed_worker_is_taken_over_and_done_once(rig, env, processes):
     first = worker(processes, env, "first")
-    rig.fleet("victim", delay_ms=5000)
+    rig.fleet("victim", delay_ms=30_000)
     rig.send(scaling("victim-1", "victim"))
     wait_for(lambda: holder(rig, "victim"), 20, "the action to be held")
     worker(processes, env, "second")
