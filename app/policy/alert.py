@@ -10,20 +10,21 @@ from app.policy.answers import asked
 from app.policy.decision import Reason
 from app.policy.messages import Values
 from app.policy.model_alert import AlertPolicy
-from app.policy.state import AlertMemory, Service, State
+from app.policy.state import AlertMemory, Service, State, may_look
 from app.policy.telling import tell
 from app.policy.then import Deeds
 from app.policy.writer import Writer
 
 
-def watch(state: State, name: str, service: Service, policies: list[AlertPolicy], writer: Writer) -> None:
+def watch(state: State, name: str, policies: list[AlertPolicy], writer: Writer, *, alone: bool) -> None:
     """Ask each alert that may be asked now, write what changed, have done what is to be done, and people told."""
-    firing = False
+    service, now_ms, firing = state.services[name], state.now_ms, False
     for policy in policies:
         memory = service.alerts.get(policy.metadata.name)
         if memory is None:
-            memory = service.alerts[policy.metadata.name] = AlertMemory()
-        if memory.looked_at_ms < 0 or state.now_ms - memory.looked_at_ms >= policy.spec.every_ms:
+            before = now_ms - policy.spec.every_ms
+            memory = service.alerts[policy.metadata.name] = AlertMemory(looked_at_ms=before, first_ms=now_ms)
+        if may_look(memory, policy.spec.every_ms, now_ms, alone=alone):
             _look(state, name, service, policy, writer)
         firing = firing or memory.firing
     if firing or service.groups:
@@ -32,9 +33,6 @@ def watch(state: State, name: str, service: Service, policies: list[AlertPolicy]
 
 def _look(state: State, name: str, service: Service, policy: AlertPolicy, writer: Writer) -> None:
     memory = service.alerts[policy.metadata.name]
-    memory.looked_at_ms = state.now_ms
-    if memory.first_ms < 0:
-        memory.first_ms = state.now_ms
     found, values = asked(state, service, policy.spec)
     alert, fired = Alert(name, policy, memory, state.now_ms, values), memory.firing
     alert.advance(found)

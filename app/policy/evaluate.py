@@ -4,8 +4,6 @@ Called by `app.policy.step` for services that a fact touched and for those whose
 What a policy wants is `app.policy.look`'s; what becomes of it `app.policy.settle`'s.
 """
 
-from typing import Final
-
 from app.policy.alert import watch
 from app.policy.decision import Reason
 from app.policy.fold import Meant, fired, meant_for
@@ -13,17 +11,24 @@ from app.policy.look import look_at
 from app.policy.model_scale import ScalePolicy
 from app.policy.rollout import due, watch_over
 from app.policy.settle import settle
-from app.policy.state import FORGET_MS, RELEASE_MS, Memory, Service, State, remind
+from app.policy.state import (
+    ALONE_MS,
+    FORGET_MS,
+    RELEASE_MS,
+    Memory,
+    Service,
+    State,
+    may_look,
+    ready_ms,
+    remind,
+)
 from app.policy.writer import Writer
 
-ALONE_MS: Final = 1000
-"""By time alone a service is looked at once a second at most, however often its policies ask for it: else each fact
-about one service would have all others of its partition looked at."""
 
-
-def evaluate(state: State, name: str, writer: Writer) -> None:
+def evaluate(state: State, name: str, writer: Writer, *, alone: bool = False) -> None:
     """Decide about a service: at most one scaling, by the policy that wants the most replicas.
 
+    `alone`: no fact touched it, its time has come.
     Policies on trial are put together by themselves: they neither outvote nor are outvoted by
     those in force.
     """
@@ -41,11 +46,11 @@ def evaluate(state: State, name: str, writer: Writer) -> None:
     _forget_stale(state, service, meant.stale_ms)
     _series_limit(name, service, meant.scales, writer)
     for party in meant.parties:
-        asked = [one for one in party if _may_look(service, one, state.now_ms)]
+        asked = [one for one in party if _may_look(service, one, state.now_ms, alone=alone)]
         if asked:
             looks = [look_at(state, service, one) for one in asked]
             settle(state, name, looks, _floor(service, party, asked), writer)
-    watch(state, name, service, meant.alerts, writer)
+    watch(state, name, meant.alerts, writer, alone=alone)
     _remind(state, name, service, meant)
 
 
@@ -54,12 +59,12 @@ def _forgotten_ms(service: Service) -> int:
     return service.heard_ms + (RELEASE_MS if service.releases else FORGET_MS)
 
 
-def _may_look(service: Service, policy: ScalePolicy, now_ms: int) -> bool:
+def _may_look(service: Service, policy: ScalePolicy, now_ms: int, *, alone: bool) -> bool:
     """Whether a policy is looked at; for the first time not at once, so that what belongs together can arrive."""
     memory = service.memories.get(policy.metadata.name)
     if memory is None:
         memory = service.memories[policy.metadata.name] = Memory(known_ms=now_ms, looked_at_ms=now_ms)
-    return now_ms - memory.looked_at_ms >= policy.spec.every_ms
+    return may_look(memory, policy.spec.every_ms, now_ms, alone=alone)
 
 
 def _floor(service: Service, party: list[ScalePolicy], asked: list[ScalePolicy]) -> int:
@@ -88,10 +93,12 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
 
 def _remind(state: State, name: str, service: Service, meant: Meant) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
+    asked = [(service.alerts[one.metadata.name], one.spec.every_ms) for one in meant.alerts]
+    asked += [(service.memories[one.metadata.name], one.spec.every_ms) for one in meant.scales]
+    busy = service.groups or service.watches or service.undone
+    service.calm_ms = 0 if busy else min((ready_ms(*one) for one in asked), default=0)
     times = [_forgotten_ms(service), *due(state, name)]
     if service.series or service.observed or service.alerts:
-        alerts, memories = service.alerts, service.memories
-        times += [alerts[one.metadata.name].looked_at_ms + max(one.spec.every_ms, ALONE_MS) for one in meant.alerts]
-        times += [memories[one.metadata.name].looked_at_ms + max(one.spec.every_ms, ALONE_MS) for one in meant.scales]
+        times += [memory.looked_at_ms + max(every_ms, ALONE_MS) for memory, every_ms in asked]
         times += [group.due_ms for group in service.groups.values() if group.due_ms]
     remind(state, name, service, max(min(times), state.now_ms + 1))

@@ -151,6 +151,7 @@ def _slot(state: State, series: facts.Series) -> Series | None:
         service = state.services[series.service] = Service()
     if len(service.series) >= SERIES_LIMIT:
         service.series_refused += 1
+        service.calm_ms = 0
         return None
     slot = service.series[key] = Series(series.name, -1, 0.0, wanted[series.name].window())
     return slot

@@ -68,7 +68,6 @@ class Look:
 def look_at(state: State, service: Service, policy: ScalePolicy) -> Look:
     """Ask one policy: metrics → wanted → held → stabilized → limited, each kept as evidence."""
     memory, current = service.memories[policy.metadata.name], replicas_of(service)
-    memory.looked_at_ms = state.now_ms
     evidence: dict[str, Any] = {"current": current, "source": service.source}
     if happened := recent(state, service):
         evidence["recent"] = happened

@@ -202,7 +202,7 @@ class ScaleSpec(Scaling):
         "wanted count and those that it is starting do not count, and a version that crashes is not scaled up. 0s: not "
         "at all.",
     )
-    every_s: Seconds = Field(1.0, alias="every", description="The policy is looked at no more often than this.")
+    every_s: Seconds = Field(1.0, alias="every", description="A fact has the policy looked at no more often than this.")
     stale_s: Seconds = Field(
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown never scales."
     )

@@ -32,6 +32,10 @@ SERIES_LIMIT = 1000
 SPARE = 50
 """Reminders that are kept beyond two for each service, until those that sooner ones overtook are dropped."""
 
+ALONE_MS = 1000
+"""By time alone a service is looked at once a second at most, however often its policies ask for it: else each fact
+about one service would have all others of its partition looked at."""
+
 TURNS = 20
 """Most moments kept at which a service's scaling turned from up to down or back."""
 
@@ -84,7 +88,8 @@ class Memory(msgspec.Struct, array_like=True):
     `known_ms` is when it first heard of it, `past` is what the arithmetic keeps; `wish` is what it
     wanted last (-1: unknown), `wished_since_ms` since when in the direction `wished_up`; `reason` is
     what was said last; `scaled_up_ms` and `scaled_down_ms` are when it scaled last, `missing_ms` is since
-    when its metrics cannot be asked (-1: they can); `speeds` are of workers, by metric.
+    when its metrics cannot be asked (-1: they can); `speeds` are of workers, by metric; `alone` is whether it was
+    looked at last by time alone.
     """
 
     known_ms: int = -1
@@ -98,6 +103,7 @@ class Memory(msgspec.Struct, array_like=True):
     scaled_down_ms: int = -1
     missing_ms: int = -1
     speeds: dict[str, Speed] = {}
+    alone: bool = False
 
 
 class AlertMemory(msgspec.Struct, array_like=True, gc=False):
@@ -105,7 +111,7 @@ class AlertMemory(msgspec.Struct, array_like=True, gc=False):
 
     `true_ms` is when it was so last, `fired` whether it was said to fire since it began, `reason` what was
     said last and `decision` by which decision, `unknown` whether its expression could not be said, `first_ms`
-    when it was asked first, `heard` whether it could ever be said.
+    when it was asked first, `heard` whether it could ever be said, `alone` whether it was asked last by time alone.
     """
 
     since_ms: int = -1
@@ -118,6 +124,7 @@ class AlertMemory(msgspec.Struct, array_like=True, gc=False):
     first_ms: int = -1
     heard: bool = False
     decision: str = ""
+    alone: bool = False
 
 
 class Group(msgspec.Struct, array_like=True):
@@ -140,7 +147,7 @@ class Service(msgspec.Struct, array_like=True):
     `source` is where its newest sample came from (topic/partition/offset), `heard_ms` when the
     last fact about it came. `events` are the newest events by their ids, each with its decision.
     `turns` are the moments at which its scaling turned from up to down or back, `rose` whether it went
-    up last (None: it never was scaled).
+    up last (None: it never was scaled). Before `calm_ms` a sample has no policy asked.
     """
 
     series: dict[str, Series] = {}
@@ -162,6 +169,7 @@ class Service(msgspec.Struct, array_like=True):
     groups: dict[str, Group] = {}
     watches: dict[str, Watch] = {}
     undone: Undone | None = None
+    calm_ms: int = 0
 
 
 class Pause(msgspec.Struct, array_like=True):
@@ -225,6 +233,25 @@ def unpack(raw: bytes) -> State:
             f"this is a state of version {state.version} and not {VERSION}; make it again from the journal"
         )
     return state
+
+
+def may_look(memory: Memory | AlertMemory, every_ms: int, now_ms: int, *, alone: bool) -> bool:
+    """Whether a policy may be asked again; if so it is, and remembers that it was.
+
+    `alone`: by time alone, and not since a fact touched the service.
+    """
+    if now_ms < (memory.looked_at_ms + every_ms if alone else ready_ms(memory, every_ms)):
+        return False
+    memory.looked_at_ms, memory.alone = now_ms, alone
+    return True
+
+
+def ready_ms(memory: Memory | AlertMemory, every_ms: int) -> int:
+    """From when on a fact has a policy asked: after its `every`; but where that is a second or less and it was asked
+    last by time alone, at once, or most facts would wait for half of it.
+    """
+    at_once = memory.alone and every_ms <= ALONE_MS
+    return memory.looked_at_ms + (min(every_ms, 1) if at_once else every_ms)
 
 
 def remind(state: State, name: str, service: Service, due_ms: int) -> None:

@@ -33,16 +33,17 @@ def step(state: State, record: facts.Record) -> tuple[State, list[Decision]]:
     state.now_ms = max(state.now_ms, record.timestamp_ms)
     state.next_offset = record.offset + 1
     writer = Writer(state, record)
-    touched = _fold(state, record.fact, writer)
-    for name in sorted({*touched, *due(state)}):
-        evaluate(state, name, writer)
+    touched = set(_fold(state, record.fact, writer))
+    for name in sorted(touched.union(due(state))):
+        evaluate(state, name, writer, alone=name not in touched)
     return state, writer.decisions
 
 
 def _fold(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
     """Take the fact into the state; the services that it touches."""
     if isinstance(fact, facts.Samples):
-        return fold_samples(state, fact)
+        services = state.services
+        return [name for name in fold_samples(state, fact) if services[name].calm_ms <= state.now_ms]
     if isinstance(fact, facts.Tick):
         state.read_until_ms = max(state.read_until_ms, fact.read_until_ms)
     elif isinstance(fact, facts.Genesis):

@@ -236,17 +236,3 @@ def test_more_series_than_a_service_may_have_are_refused_once_and_counted():
 def test_every_reason_has_its_sentence():
     assert set(SENTENCES) == set(Reason)
     assert len(set(SENTENCES.values())) == len(SENTENCES)
-
-
-def test_a_fact_about_one_service_has_no_other_looked_at_but_once_a_second():
-    made = Journal()
-    made.policies(policy("all", service="*", every="0s"))
-    for name in ("busy", "idle"):
-        made.instances(1, service=name)
-    looked = {name: set() for name in ("busy", "idle")}
-    for _ in range(100):
-        made.samples(50, service="busy", after_s=0.05)
-        for name, moments in looked.items():
-            moments.add(made.state.services[name].memories["all"].looked_at_ms)
-    assert len(looked["busy"]) == 100
-    assert len(looked["idle"]) <= 6
