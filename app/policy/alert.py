@@ -36,7 +36,7 @@ def _look(state: State, name: str, service: Service, policy: AlertPolicy, writer
     found, values = asked(state, service, policy.spec)
     alert, fired = Alert(name, policy, memory, state.now_ms, values), memory.firing
     alert.advance(found)
-    alert.say(service.source, writer)
+    alert.say(service.newest, writer)
     if memory.firing and not fired:
         Deeds(state, name, service, policy, values, writer).do()
 

@@ -100,7 +100,7 @@ def is_new(state: State, source: facts.Source) -> bool:
 
 
 def fold_samples(state: State, pack: facts.Samples) -> list[str]:
-    """Take the samples of a pack that are new; the services they are of, in order."""
+    """Take the samples of a pack that are new; the services they are of that have a policy asked now."""
     source, first = pack.source, pack.source.first
     mark_offset, mark_item = state.marks.get(source.key, (-1, -1))
     offsets, items, times, values = pack.offset, pack.item, pack.at_ms, pack.value
@@ -126,16 +126,18 @@ def fold_samples(state: State, pack: facts.Samples) -> list[str]:
     state.samples += end - start
     state.late += late
     state.marks[source.key] = (first + offsets[-1], items[-1])
-    touched: dict[str, int] = {}
-    for series, place in last.items():
-        if slots[series] is not None:
-            name = pack.series[series].service
-            touched[name] = max(place, touched.get(name, 0))
-    for name, place in touched.items():
-        service = state.services[name]
-        service.source = f"{source.topic}/{source.partition}/{first + offsets[place]}"
-        service.heard_ms = state.now_ms
-    return list(touched)
+    return _touched(state, pack, {place: series for series, place in last.items() if slots[series] is not None})
+
+
+def _touched(state: State, pack: facts.Samples, last: dict[int, int]) -> list[str]:
+    """The services that have samples of a pack, told where the last of each came from; `last` is place → series."""
+    source, now_ms, services = f"{pack.source.topic}/{pack.source.partition}", state.now_ms, state.services
+    first, offsets, series, touched = pack.source.first, pack.offset, pack.series, {}
+    for place in sorted(last):
+        service = services[name := series[last[place]].service]
+        service.source, service.source_offset, service.heard_ms = source, first + offsets[place], now_ms
+        touched[name] = service
+    return [name for name, service in touched.items() if service.calm_ms <= now_ms]
 
 
 def _slot(state: State, series: facts.Series) -> Series | None:
@@ -159,6 +161,9 @@ def _slot(state: State, series: facts.Series) -> Series | None:
 
 def series_key(name: str, labels: dict[str, str]) -> str:
     """Names a series within its service."""
+    if len(labels) == 1:  # nearly all
+        (label,) = labels
+        return f"{name}\x1f{label}={labels[label]}"
     return "\x1f".join([name, *[f"{label}={value}" for label, value in sorted(labels.items())]])
 
 

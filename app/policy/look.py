@@ -68,7 +68,7 @@ class Look:
 def look_at(state: State, service: Service, policy: ScalePolicy) -> Look:
     """Ask one policy: metrics → wanted → held → stabilized → limited, each kept as evidence."""
     memory, current = service.memories[policy.metadata.name], replicas_of(service)
-    evidence: dict[str, Any] = {"current": current, "source": service.source}
+    evidence: dict[str, Any] = {"current": current, "source": service.newest}
     if happened := recent(state, service):
         evidence["recent"] = happened
     bounds = policy.spec.calendar.at(state.now_ms)

@@ -144,8 +144,8 @@ class Group(msgspec.Struct, array_like=True):
 class Service(msgspec.Struct, array_like=True):
     """What is remembered of one service; series by name and labels, releases by environment.
 
-    `source` is where its newest sample came from (topic/partition/offset), `heard_ms` when the
-    last fact about it came. `events` are the newest events by their ids, each with its decision.
+    `source` and `source_offset` are where its newest sample came from (topic/partition, and its offset), `heard_ms`
+    when the last fact about it came. `events` are the newest events by their ids, each with its decision.
     `turns` are the moments at which its scaling turned from up to down or back, `rose` whether it went
     up last (None: it never was scaled). Before `calm_ms` a sample has no policy asked.
     """
@@ -170,6 +170,12 @@ class Service(msgspec.Struct, array_like=True):
     watches: dict[str, Watch] = {}
     undone: Undone | None = None
     calm_ms: int = 0
+    source_offset: int = 0
+
+    @property
+    def newest(self) -> str:
+        """Where its newest sample came from: topic/partition/offset; empty if there is none."""
+        return self.source and f"{self.source}/{self.source_offset}"
 
 
 class Pause(msgspec.Struct, array_like=True):

@@ -42,8 +42,7 @@ def step(state: State, record: facts.Record) -> tuple[State, list[Decision]]:
 def _fold(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
     """Take the fact into the state; the services that it touches."""
     if isinstance(fact, facts.Samples):
-        services = state.services
-        return [name for name in fold_samples(state, fact) if services[name].calm_ms <= state.now_ms]
+        return fold_samples(state, fact)
     if isinstance(fact, facts.Tick):
         state.read_until_ms = max(state.read_until_ms, fact.read_until_ms)
     elif isinstance(fact, facts.Genesis):

@@ -143,7 +143,7 @@ class Telling:
         for word, over in (("firing", False), ("resolved", True)):
             if some := [one.evidence() for one in told if one.over == over]:
                 evidence[word] = some
-        evidence |= {"decision": told[0].decision, "source": self.service.source}
+        evidence |= {"decision": told[0].decision, "source": self.service.newest}
         group.told_ms = state.now_ms
         for one in loud:
             group.told.setdefault(one.metadata.name, self._memory(one).since_ms)

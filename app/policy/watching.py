@@ -197,7 +197,7 @@ class Watching:
         release = self._service.releases[self.case.environment]
         if not watch.shadow:
             mark(release, failed=result is Result.FAIL, passed=result is Result.PASS)
-        more = {"early": early, "failing": watch.failing, "source": self._service.source} | judgement.evidence()
+        more = {"early": early, "failing": watch.failing, "source": self._service.newest} | judgement.evidence()
         self._close(watch, said, more, undo=result is Result.FAIL and spec.onFail.rollBack)
 
     def _judgement(self, watch: Watch) -> Judgement:

@@ -32,8 +32,12 @@ LABELS_BYTES: Final = 4_000
 LARGEST_VALUE: Final = 1e100
 """Largest value: nothing measures more, and sums and ratios of it are still numbers."""
 
+REMEMBERED: Final = 100_000
+"""Most series that are remembered as they were read: at some 300 bytes each."""
+
 _KNOWN: Final = frozenset({"service", "host", "labels", "values", "name", "value", *TIMES})
 _decoder = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values in the order of the names."""
@@ -58,9 +62,11 @@ def samples(raw: Raw, rules: Rules) -> list[Sample]:
     return found
 
 
-def series_of(key: Key) -> Series:
-    """The series that a sample's key names."""
-    return Series(key[0], key[1], dict(key[2]))
+@lru_cache(maxsize=REMEMBERED)
+def series_of(key: Key) -> tuple[Series, int]:
+    """The series that a sample's key names, and its size in bytes as JSON."""
+    series = Series(key[0], key[1], dict(key[2]))
+    return series, len(_encode(series))
 
 
 def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
@@ -93,7 +99,7 @@ def _whose(message: dict[str, Any], pattern: Pattern[str]) -> tuple[str, Labels]
     return service, _labels(message["labels"], host) if "labels" in message else own
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=REMEMBERED)
 def _named(host: str, service: str, pattern: Pattern[str]) -> tuple[str, Labels]:
     """Service and labels where the message has no labels: few, in as many messages as there are."""
     within(host, "host")

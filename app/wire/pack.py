@@ -7,11 +7,9 @@ where that falls changes nothing for the reader, whose marks count samples, not 
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
 from app.policy.facts import Fact, Samples, Series, Source
 from app.policy.facts import partition_of as _partition_of
-from app.wire.metrics import Key, Sample, series_of
+from app.wire.metrics import REMEMBERED, Key, Sample, series_of
 from app.wire.rules import Raw
 
 PACK: Final = 4_000
@@ -23,9 +21,7 @@ PACK_BYTES: Final = 450_000
 ROW_BYTES: Final = 64
 """A sample in the columns: index, time, value, offset and item with their commas, at most about this."""
 
-_encode = msgspec.json.Encoder().encode
-
-partition_of = lru_cache(maxsize=10_000)(_partition_of)
+partition_of = lru_cache(maxsize=REMEMBERED)(_partition_of)
 """Journal partition of a service, remembered: the hash costs more than the rest of a sample."""
 
 
@@ -57,8 +53,7 @@ class Packs:
         self._bytes = 0
 
     def _new(self, key: Key) -> int:
-        series = series_of(key)
-        size = len(_encode(series))
+        series, size = series_of(key)
         full = self._bytes + size + (len(self._rows) + 1) * ROW_BYTES > PACK_BYTES
         if self._rows and (full or len(self._rows) == PACK):
             self._close()

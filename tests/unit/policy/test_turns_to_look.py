@@ -73,4 +73,4 @@ def test_samples_that_have_nobody_asked_are_kept_all_the_same(text):
     assert service.calm_ms > made.at_ms
     assert looked_at(made) == before
     assert [one.value for one in service.series.values()] == [70, 70]
-    assert (service.heard_ms, service.source) == (made.at_ms, "metrics/0/3")
+    assert (service.heard_ms, service.newest) == (made.at_ms, "metrics/0/3")
