@@ -15,6 +15,7 @@ from app.policy.state import (
     ALONE_MS,
     FORGET_MS,
     RELEASE_MS,
+    AlertMemory,
     Memory,
     Service,
     State,
@@ -93,8 +94,10 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
 
 def _remind(state: State, name: str, service: Service, meant: Meant) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
-    asked = [(service.alerts[one.metadata.name], one.spec.every_ms) for one in meant.alerts]
-    asked += [(service.memories[one.metadata.name], one.spec.every_ms) for one in meant.scales]
+    asked: list[tuple[Memory | AlertMemory, int]] = [
+        *((service.alerts[one.metadata.name], one.spec.every_ms) for one in meant.alerts),
+        *((service.memories[one.metadata.name], one.spec.every_ms) for one in meant.scales),
+    ]
     busy = service.groups or service.watches or service.undone
     service.calm_ms = 0 if busy else min((ready_ms(*one) for one in asked), default=0)
     times = [_forgotten_ms(service), *due(state, name)]
