@@ -97,6 +97,15 @@ def test_when_every_metric_is_missing_for_long_the_fallback_counts(behavior, rep
     assert set(reasons(decided)) <= {"FALLBACK"}
 
 
+@pytest.mark.parametrize(("after_s", "scaled", "missing"), [(59.999, [], []), (60, [(4, 8)], [60_000])])
+def test_the_fallback_counts_when_its_time_is_over_and_not_a_millisecond_before(after_s, scaled, missing):
+    made = fallback("static", 8)
+    made.tick(after_s=20, behind_s=0)
+    decided = made.tick(after_s=after_s, behind_s=0)
+    assert scales(decided) == scaled
+    assert [one.evidence["missing_ms"] for one in decided] == missing
+
+
 def test_a_sample_ends_the_fallback_and_its_time_begins_again():
     made = fallback("static", 8)
     made.tick(after_s=20, behind_s=0)
@@ -193,6 +202,16 @@ def test_scale_downs_wait_where_the_direction_turned_too_often_and_scale_ups_do_
     made.outcome(made.decisions[-1].action)
     assert scales(made.samples(*[20] * 6, after_s=418)) == []
     assert scales(made.samples(*[20] * 6, after_s=1)) == [(6, 2)], "the second of the turns is too old"
+
+
+def test_only_turns_that_still_count_are_evidence_of_flapping():
+    made = paced(wanted=2, flapping="{changes: 3, within: 10m}")
+    flaps(made, 4)
+    flaps(made, 1)
+    first, *turns = made.state.services["web"].turns
+    (refused,) = made.samples(20, 20, 20, 20, after_s=420.3)
+    assert made.at_ms - first == 600_300
+    assert refused.evidence["flapping"]["turns_ms"] == turns
 
 
 def test_turns_are_those_of_the_service_whoever_scaled_it_and_their_memory_is_bounded():
