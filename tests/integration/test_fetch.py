@@ -17,4 +17,4 @@ def test_a_worker_takes_one_message_to_spare_of_each_queue_and_none_of_builds(cl
         return found if found.keys() == queues else None
 
     builds = QUEUES[Kind.BUILD]
-    assert wait_for(counts, 20, "the consumers") == dict.fromkeys(queues, CHILDREN + 1) | {builds: CHILDREN}
+    assert wait_for(counts, 60, "the consumers") == dict.fromkeys(queues, CHILDREN + 1) | {builds: CHILDREN}

@@ -37,7 +37,7 @@ def test_the_action_of_a_killed_worker_is_taken_over_and_done_once(rig, env, pro
     wait_for(lambda: holder(rig, "victim"), 20, "the action to be held")
     worker(processes, env, "second")
     first.kill()
-    rig.fleet("victim")
+    rig.fleet("victim", delay_ms=0)
     (outcome,) = rig.ended("victim-1")
     assert (outcome.status, outcome.attempts, outcome.found, outcome.set) == (Status.DONE, 2, 2, 4)
     assert rig.effects("victim") == ["victim-1"]
