@@ -11,7 +11,7 @@ Nothing is ever requeued, which would count towards the delivery limit.
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -70,9 +70,9 @@ class Runner:
 
     `asks` find what a worker that died has done, for kinds whose target can be asked; the claim of such a
     kind notes that its effect begins, which spares it a step: if it did not, the target says so. `later` has a
-    copy of an action come back after some seconds, as the same redrive, or raises. `too_long` is what the
-    worker raises in an action that is over its time limit: such a one is dead. Raised anywhere else it is
-    the caller's, who waits for nobody that long.
+    copy of an action come back after some seconds, as the same redrive and with all that its message said,
+    or raises. `too_long` is what the worker raises in an action that is over its time limit: such a one is
+    dead. Raised anywhere else it is the caller's, who waits for nobody that long.
     """
 
     acts: dict[Kind, Act]
@@ -80,7 +80,7 @@ class Runner:
     outcomes: Outcomes
     worker: str
     lease_s: float
-    later: Callable[[Action, int, int], None]
+    later: Callable[[Action, int, int, Mapping[str, Any]], None]
     asks: dict[Kind, Ask] = field(default_factory=dict)
     breakers: Breakers = field(default_factory=Breakers)
     too_long: tuple[type[BaseException], ...] = ()
@@ -89,21 +89,22 @@ class Runner:
     def __post_init__(self) -> None:
         self._heart = Heart(self.ledger, self.lease_s)
 
-    def run(self, action: Action, redrive: int = 0) -> Outcome | None:
+    def run(self, action: Action, redrive: int = 0, more: Mapping[str, Any] | None = None) -> Outcome | None:
         """Do an action once; its outcome is on Kafka when this returns. One that is DEAD is for the dead letters.
 
-        None: it cannot be done now and a copy comes back, so this delivery is done with. Raises
-        RejectedError for another payload under a known id: the outcome of that id is the first's.
+        `more` is what its message says beyond what this version knows. None: it cannot be done now and a copy
+        comes back, so this delivery is done with. Raises RejectedError for another payload under a known id:
+        the outcome of that id is the first's.
         """
         began_ms = time.time_ns() // 1_000_000
-        entry = replace(entry_of(action), redrive=redrive)
+        entry = replace(entry_of(action, more), redrive=redrive)
         outcome = None
         while outcome is None:
             claim = self._claimed(entry, began_ms, begins=kind_of(action) in self.asks)
             ended = self._ended(action, entry, claim)
             if not isinstance(ended, Wait):
                 outcome = ended
-            elif self._comes_back(action, ended.delay_s, redrive):
+            elif self._comes_back(action, ended.delay_s, redrive, more or {}):
                 return None
         self.outcomes.write(outcome)
         log.info(
@@ -112,10 +113,10 @@ class Runner:
         )  # fmt: skip
         return outcome
 
-    def _comes_back(self, action: Action, delay_s: int, redrive: int) -> bool:
+    def _comes_back(self, action: Action, delay_s: int, redrive: int, more: Mapping[str, Any]) -> bool:
         """Have a copy come back; if RabbitMQ does not take it, this delivery waits here instead."""
         try:
-            self.later(action, delay_s, redrive)
+            self.later(action, delay_s, redrive, more)
         except Exception as error:  # noqa: BLE001 - sockets, AMQP and TLS raise what they like
             log.warning("retry_not_published", id=action.id, why=f"{type(error).__name__}: {error}")
             self.sleep(delay_s)

@@ -5,7 +5,8 @@ Celery, Faust, Kafka or RabbitMQ. An action is a wished end state, never a chang
 twice, or late and then again, gives the same world. No secret is ever in one: receivers,
 targets and credentials go by name and the worker looks them up.
 
-Evolution: add fields with defaults only. A breaking change is a new task name.
+Evolution: add fields with empty defaults only, to messages and not inside them: a worker that does not know one does
+without it and keeps it in copies. What an older worker must not do has a new `SCHEMA`. Update workers, router, scaler.
 """
 
 from enum import StrEnum
@@ -36,7 +37,6 @@ PARKED_HEADER: Final = "x-headrace-parked"
 
 REDRIVE_HEADER: Final = "x-headrace-redrive"
 """Header of a message that somebody sent again from `PARKED_QUEUE`: how often that was done with it."""
-
 
 UNKNOWN_SERVICE: Final = "unknown"
 """The service of an outcome, and of a record, whose message names none."""

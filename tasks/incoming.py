@@ -5,8 +5,9 @@ Called by `tasks.main` and `tasks.action`. Nothing here waits, writes or reaches
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -46,23 +47,38 @@ def decoded(argument: object) -> Action:
     return action
 
 
-def entry_of(action: Action) -> Entry:
-    """What an action claims in the ledger: its id, and where an older one must not follow its target and generation."""
+def beyond(argument: object, action: Action) -> dict[str, Any]:
+    """The fields in a task's argument that only a newer version knows, without those that are empty.
+
+    They are a part of what is asked for, so that workers of two versions say the same of one message.
+    """
+    if not isinstance(argument, dict):
+        return {}
+    known = {"kind", *(field.encode_name for field in msgspec.structs.fields(action))}
+    return {name: value for name, value in argument.items() if name not in known and value}
+
+
+def entry_of(action: Action, more: Mapping[str, Any] | None = None) -> Entry:
+    """What an action claims in the ledger: its id, and where an older one must not follow its target and generation.
+
+    `more` is what its message says `beyond` what is known here.
+    """
+    payload = _payload(action, more or {})
     if isinstance(action, Scale | RollBack):  # of one target, so that they are in each other's order
         target = f"{action.driver}:{action.target or action.service}"
-        return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
+        return Entry(action.id, payload, action.expires_at_ms, target, action.generation)
     if isinstance(action, UpdateLoadBalancer):
         target = f"balancer:{action.balancer}/{action.backend}"
-        return Entry(action.id, _payload(action), action.expires_at_ms, target, action.generation)
-    return Entry(action.id, _payload(action), action.expires_at_ms)
+        return Entry(action.id, payload, action.expires_at_ms, target, action.generation)
+    return Entry(action.id, payload, action.expires_at_ms)
 
 
-def _payload(action: Action) -> str:
+def _payload(action: Action, more: Mapping[str, Any]) -> str:
     """Hash of what is asked for. The moment it was asked at is no part of it: a plain job has none that lasts.
 
     Nor is a field at its default, so that workers of two versions say the same of one message.
     """
-    asked = {"kind": action.__struct_config__.tag}
+    asked: dict[str, Any] = {"kind": action.__struct_config__.tag, **more}
     for name, default in _asked(type(action)):
         value = getattr(action, name)
         if value != default:

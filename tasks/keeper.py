@@ -18,8 +18,8 @@ import structlog
 from tasks import metrics
 from tasks.contract import REDRIVE_HEADER, UNKNOWN_SERVICE, Action, Kind, Outcome, Parked, Status, encode, kind_of
 from tasks.errors import RejectedError
-from tasks.incoming import LONGEST, decoded, entry_of
-from tasks.ledger import Answer, Ledger
+from tasks.incoming import LONGEST, beyond, decoded, entry_of
+from tasks.ledger import Answer, Entry, Ledger
 from tasks.outcomes import Outcomes
 
 log = structlog.get_logger()
@@ -55,9 +55,9 @@ class Keeper:
 
     def keep(self, letter: Letter) -> Parked:
         """Write the outcome of a letter's action, if it has one of its own, and park it; waits as long as it takes."""
-        action = _action(letter)
+        action, entry = _action(letter)
         parked = _parked(letter, action)
-        outcome = self._held(lambda: self._outcome(parked, action, redrive_of(letter.headers)))
+        outcome = self._held(lambda: self._outcome(parked, entry, redrive_of(letter.headers)))
         if outcome is not None:
             self.outcomes.write(outcome)
             parked = msgspec.structs.replace(parked, detail=outcome.detail)
@@ -75,13 +75,13 @@ class Keeper:
                 log.warning("keeper_waits", why=f"{type(error).__name__}: {error}")
                 self.sleep(1.0)
 
-    def _outcome(self, parked: Parked, action: Action | None, redrive: int) -> Outcome | None:
+    def _outcome(self, parked: Parked, entry: Entry | None, redrive: int) -> Outcome | None:
         """The outcome that counts; None where it is another message's, or nobody's."""
         made = self._made(parked, redrive)
-        if action is None:
+        if entry is None:
             # not marked: a message of the same id that can be read may come yet, and that one counts
             return None if made is None or self.ledger.knows(parked.id) else made
-        entry = replace(entry_of(action), redrive=redrive)
+        entry = replace(entry, redrive=redrive)
         while True:
             assert made is not None
             claim = self.ledger.bury(entry, encode(made))
@@ -105,12 +105,14 @@ class Keeper:
         )  # fmt: skip
 
 
-def _action(letter: Letter) -> Action | None:
-    """The action in a letter, if a worker could read it."""
+def _action(letter: Letter) -> tuple[Action, Entry] | tuple[None, None]:
+    """The action in a letter and what it claims, if a worker could read it."""
     try:
-        return decoded(json.loads(base64.b64decode(letter.body))[0][0])
+        argument = json.loads(base64.b64decode(letter.body))[0][0]
+        action = decoded(argument)
+        return action, entry_of(action, beyond(argument, action))
     except (RejectedError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+        return None, None
 
 
 def _parked(letter: Letter, action: Action | None) -> Parked:

@@ -42,7 +42,7 @@ from tasks.clients.webhooks import Webhooks
 from tasks.contract import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGE, QUEUES, RETRY_S, Kind, Status, task_name
 from tasks.errors import RejectedError
 from tasks.fetch import Fetched
-from tasks.incoming import decoded
+from tasks.incoming import beyond, decoded
 from tasks.keeper import TASK, Keeper, Letter, redrive_of
 from tasks.ledger import Ledger
 from tasks.outcomes import Outcomes
@@ -106,13 +106,14 @@ def _do(task: Task, argument: Any) -> str:
     redrive = redrive_of(task.request.headers)
     try:
         action = decoded(argument)
-        outcome = runner().run(action, redrive)
+        more = beyond(argument, action)
+        outcome = runner().run(action, redrive, more)
     except RejectedError as why:
         metrics.REJECTED.inc()
         log.error("message_rejected", why=str(why))
         raise Reject(str(why), requeue=False) from None
     except SoftTimeLimitExceeded:  # Redis or Kafka was away so long: RabbitMQ would take the delivery back
-        Later(celery_app)(action, RETRY_S[-1], redrive)
+        Later(celery_app)(action, RETRY_S[-1], redrive, more)
         return "comes back later"
     if outcome is None:
         return "comes back later"

@@ -5,6 +5,7 @@ same id, so that whatever is delivered twice is known to the ledger.
 """
 
 import base64
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -49,11 +50,14 @@ class Later:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def __call__(self, action: Action, delay_s: int, redrive: int) -> None:
-        """Return when RabbitMQ has the copy; raises what kombu raises if it does not take it."""
+    def __call__(self, action: Action, delay_s: int, redrive: int, more: Mapping[str, Any]) -> None:
+        """Return when RabbitMQ has the copy; raises what kombu raises if it does not take it.
+
+        `more`: fields of the message that this version does not know; a newer worker may get the copy.
+        """
         self._app.send_task(
             task_name(kind_of(action)),
-            args=[_plain(action)],
+            args=[{**more, **_plain(action)}],
             task_id=action.id,
             headers={REDRIVE_HEADER: redrive} if redrive else None,
             exchange=retry_exchange(delay_s),

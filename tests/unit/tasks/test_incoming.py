@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tasks.contract import (
+    Action,
     Alerted,
     Annotate,
     Build,
@@ -19,7 +20,7 @@ from tasks.contract import (
     encode,
 )
 from tasks.errors import RejectedError
-from tasks.incoming import decoded, entry_of
+from tasks.incoming import beyond, decoded, entry_of
 
 SCALE = Scale(
     id="j-0-1-0", service="web", decided_at_ms=1, expires_at_ms=2, from_replicas=1, to_replicas=2, generation=7
@@ -135,6 +136,31 @@ def test_a_later_version_with_a_new_field_says_the_same_payload_of_an_old_messag
 
     newer = msgspec.convert(plain(BUILD), Newer)
     assert entry_of(newer).payload == entry_of(BUILD).payload
+
+
+def test_an_older_version_says_the_same_payload_of_a_message_with_a_new_field():
+    class Newer(Build, frozen=True, kw_only=True, tag="build", tag_field="kind"):
+        colour: str = ""
+
+    for colour in ("", "red"):
+        message = plain(BUILD, colour=colour)
+        newer, older = msgspec.convert(message, Newer), decoded(message)
+        assert beyond(message, newer) == {}
+        assert entry_of(newer, {}).payload == entry_of(older, beyond(message, older)).payload
+    assert entry_of(older, {"colour": "red"}).payload != entry_of(older, {"colour": "blue"}).payload
+
+
+def test_every_field_of_an_action_that_may_be_left_out_is_empty_by_default_but_those_that_all_versions_know():
+    """Else an older worker, which sees it in the message, would take it for another request than one without it."""
+    filled = {
+        (one.__name__, field.name)
+        for one in Action.__args__
+        for field in msgspec.structs.fields(one)
+        if field.default is not msgspec.NODEFAULT and field.default
+    } - {(one.__name__, "schema") for one in Action.__args__}
+    assert filled == {
+        ("Scale", "driver"), ("RollBack", "driver"), ("Notify", "severity"), ("RecordCost", "price"),
+    }, "a new field has an empty default: see tasks/contract.py"  # fmt: skip
 
 
 def test_kinds_do_not_share_payloads():

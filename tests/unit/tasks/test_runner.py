@@ -40,14 +40,15 @@ class World:
         self.begins = []
         self.marked = self.written = None
         every = dict.fromkeys(Kind, self.act)
-        self.copies = []
+        self.copies, self.more = [], None
         self.runner = Runner(every, self, self, "host:1", 15.0, self.later, asks=asks or {}, sleep=self.sleep)
 
-    def later(self, action, delay_s, redrive):
+    def later(self, action, delay_s, redrive, more):
         self.seen.append("later")
         if self.refuses_copies:
             raise ConnectionResetError("gone")
         self.copies.append(delay_s)
+        self.more = more
 
     def release(self, entry, token):
         self.seen.append("release")
@@ -135,6 +136,12 @@ def test_another_payload_under_a_known_id_is_rejected_and_writes_no_outcome(worl
     with pytest.raises(RejectedError, match="j-0-1-0"):
         here.runner.run(SCALE)
     assert here.seen == ["claim"]
+
+
+def test_a_copy_says_all_that_its_message_said(world):
+    here = world(*[Claim(Answer.WAIT, wait_s=9.0)] * 4)
+    here.runner.run(SCALE, more={"colour": "red"})
+    assert here.more == {"colour": "red"}
 
 
 def test_a_short_lease_is_waited_for(world):
