@@ -26,15 +26,13 @@ from tasks.errors import ConflictError, LostError, PermanentError, RejectedError
 from tasks.incoming import entry_of
 from tasks.lease import Heart, Lease
 from tasks.ledger import Answer, Claim, Entry, Ledger
+from tasks.limits import DEFAULTS, Limit
 from tasks.outcomes import Outcomes
 from tasks.retry import delay_after, delay_until
 
 log = structlog.get_logger()
 
 BUG_TRIES: Final = 3
-MOST_DEATHS: Final = 5
-"""Workers that may die with an action before it is poison. RabbitMQ's delivery limit counts deliveries of one
-message; but what comes again while the dead worker's lease lasts goes on as a copy, which is another message."""
 ASKS: Final = 5
 """Times a target is asked what a worker that died has done there, before that stays open."""
 PATIENCE_S: Final = 1.0
@@ -83,6 +81,7 @@ class Runner:
     later: Callable[[Action, int, int, Mapping[str, Any]], None]
     asks: dict[Kind, Ask] = field(default_factory=dict)
     breakers: Breakers = field(default_factory=Breakers)
+    limits: Mapping[Kind, Limit] = field(default_factory=lambda: DEFAULTS)
     too_long: tuple[type[BaseException], ...] = ()
     sleep: Callable[[float], None] = time.sleep
 
@@ -158,8 +157,8 @@ class Runner:
         try:
             noted = claim.answer is Answer.GO and kind in self.asks
             with Lease(self._heart, entry, claim, noted=noted) as lease:
-                may = claim.answer is Answer.GO and claim.deaths < MOST_DEATHS
-                done = self._acted(action, lease) if may else self._refused(action, claim)
+                may = claim.answer is Answer.GO and claim.deaths < self.limits[kind].deaths
+                done = self._acted(action, lease, redrive=entry.redrive) if may else self._refused(action, claim)
         except LostError:
             return None
         if isinstance(done, Wait):
@@ -172,14 +171,14 @@ class Runner:
         metrics.ACTIONS.labels(kind, outcome.status).inc()
         return outcome
 
-    def _acted(self, action: Action, lease: Lease) -> Done | Wait:
-        claim = lease.claim
+    def _acted(self, action: Action, lease: Lease, *, redrive: int) -> Done | Wait:
+        claim, tries = lease.claim, self.limits[kind_of(action)].tries * (redrive + 1)
         try:
             return self._tried(action, lambda: self.acts[kind_of(action)](action, lease))
         except TemporaryError as why:
             spent_s = (time.time_ns() // 1_000_000 - claim.began_ms) / 1000
             delay_s = delay_after(claim.token, why.delay_s, (action.expires_at_ms - claim.now_ms) / 1000)
-            if delay_s is None:
+            if delay_s is None or (tries and claim.token >= tries):
                 return Done(Status.FAILED, f"given up after {claim.token} tries in {spent_s:.0f} s: {why}")
             log.warning("action_waits", id=action.id, tries=claim.token, delay_s=delay_s, why=str(why))
             return Wait(delay_s)

@@ -45,6 +45,7 @@ from tasks.fetch import Fetched
 from tasks.incoming import beyond, decoded
 from tasks.keeper import TASK, Keeper, Letter, redrive_of
 from tasks.ledger import Ledger
+from tasks.limits import KILL_S, LONGEST_S, limits
 from tasks.outcomes import Outcomes
 from tasks.retry import Later, Parking
 from tasks.settings import Settings, settings
@@ -56,8 +57,9 @@ CONFIG: dict[str, Any] = {
     "task_reject_on_worker_lost": True,  # a killed child's message comes again instead of being acknowledged
     "task_acks_on_failure": False,  # what fails in spite of everything is dead-lettered, not lost
     "task_acks_on_timeout": False,  # what must be killed comes again, up to the delivery limit; acknowledged it is lost
-    "task_soft_time_limit": 1620,  # above the longest build; the action is dead, and the process goes on
-    "task_time_limit": 1680,  # RabbitMQ takes a delivery back, and the channel down, after 1800 (consumer_timeout)
+    "task_soft_time_limit": LONGEST_S,  # of the keeper; each kind of action has its own in `tasks.limits`
+    # RabbitMQ takes a delivery back, and the channel down, after 1800 (consumer_timeout)
+    "task_time_limit": LONGEST_S + KILL_S,
     "worker_max_tasks_per_child": 10_000,  # what leaks in a library of a receiver does not grow for ever
     "worker_max_memory_per_child": 512_000,  # kB; looked at between two actions, which are never cut off by it
     "worker_prefetch_multiplier": 1,  # what waits in one worker, another cannot take; a little more: `tasks.fetch`
@@ -95,8 +97,10 @@ def build_app(config: Settings) -> Celery:
     dead = Exchange(DEAD_EXCHANGE, type="fanout", no_declare=True)
     made.conf.task_queues.append(Fetched(DEAD_QUEUE, dead, no_declare=True, queue_arguments=quorum))
     made.conf.task_default_queue = QUEUES[Kind.SCALE]
-    for kind in Kind:
-        made.task(_do, name=task_name(kind), bind=True)
+    for kind, limit in limits(config.limits).items():
+        soft_s, hard_s = limit.seconds, limit.seconds + KILL_S
+        # not shared: with another application in this process, one of them would have the other's limits
+        made.task(_do, name=task_name(kind), bind=True, shared=False, soft_time_limit=soft_s, time_limit=hard_s)
     made.task(_park, name=TASK)
     return made
 
@@ -174,6 +178,7 @@ def runner() -> Runner:
         outcomes=Outcomes(config),
         worker=worker,
         lease_s=config.lease_s,
+        limits=limits(config.limits),
         too_long=(SoftTimeLimitExceeded,),
         later=Later(celery_app),
     )

@@ -6,9 +6,13 @@ Every name is the field's in capitals with the prefix `HEADRACE_`. Celery's own 
 
 from functools import cache
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.contract import Kind
+from tasks.limits import Limit, limits
 
 
 class Settings(BaseSettings):
@@ -42,6 +46,14 @@ class Settings(BaseSettings):
     build_dir: Path = Field(Path(".headrace/builds"), description="Where builds have their directories and logs.")
     build_s: float = Field(1200.0, gt=0, le=1500, description="Longest a build may take; RabbitMQ gives up at 1800.")
 
+    limits: dict[Kind, Limit] = Field(
+        {},
+        description="What an action may cost, by kind, as JSON: "
+        '`{"notify": {"seconds": 60, "tries": 20, "deaths": 2}}`. '
+        "`seconds` at a time (900; a build 1620, which is also the most), `tries` while its target is away (0: until "
+        "it expires), `deaths` of workers before it is poison (5).",
+    )
+
     kube_config: Path | None = Field(
         None,
         description="Kubeconfig file of the cluster that the driver `kubernetes` works on: address, CA, token or "
@@ -51,6 +63,16 @@ class Settings(BaseSettings):
 
     log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")
+
+    @model_validator(mode="after")
+    def _builds_have_their_time(self) -> Self:
+        seconds = limits(self.limits)[Kind.BUILD].seconds
+        if seconds <= self.build_s:
+            raise ValueError(
+                f"HEADRACE_LIMITS gives a build {seconds} s and HEADRACE_BUILD_S its command {self.build_s:g} s: "
+                "the command has to end first, so make that less"
+            )
+        return self
 
     def librdkafka(self) -> dict[str, str | int | float | bool]:
         """A librdkafka configuration that reaches Kafka; empty without one."""

@@ -15,7 +15,8 @@ from tasks.clients import simulated
 from tasks.main import celery_app
 
 celery = app = celery_app
-celery_app.conf.task_soft_time_limit, celery_app.conf.task_time_limit = 3, 6
+for _task in celery_app.tasks.values():
+    _task.soft_time_limit, _task.time_limit = 3, 6
 
 MEMORY = 4_000_000_000
 _scale = simulated.SimulatedFleet.scale

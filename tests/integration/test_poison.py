@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.queue import api, topology
-from tasks.action import MOST_DEATHS
 from tasks.contract import PARKED_QUEUE, SCHEMA, Status
+from tasks.limits import Limit
 from tests.processes import wait_for
 from tests.rig import LEASE_S, Rig, scaling
 
@@ -62,7 +62,7 @@ def test_poison_that_comes_again_before_its_lease_is_over_is_dead_after_few_deat
     rig.send(scaling("bad-1", "exit", expires_in_s=600))
     (outcome, *_) = rig.ended("bad-1", timeout=170)
     assert outcome.status is Status.DEAD
-    assert f"the {MOST_DEATHS} workers that had it died" in outcome.detail
+    assert f"the {Limit().deaths} workers that had it died" in outcome.detail
     wait_for(lambda: rig.depth(PARKED_QUEUE) == 1, 30, "it to be parked")
     assert running.alive
 

@@ -10,7 +10,9 @@ import pytest
 
 import tasks.main
 from tasks import contract
+from tasks.clients.targets import LONGEST_S
 from tasks.keeper import TASK
+from tasks.limits import Limit, limits
 from tasks.main import build_app, runner
 from tasks.settings import Settings
 
@@ -64,8 +66,40 @@ def test_the_settings_that_keep_deliveries_safe_are_in_force(made):
 def test_the_time_limits_are_above_the_longest_build_and_below_what_rabbitmq_waits(made):
     longest_build_s = next(one.le for one in Settings.model_fields["build_s"].metadata if hasattr(one, "le"))
     rabbitmq_s = 1800
-    assert longest_build_s < made.conf.task_soft_time_limit < made.conf.task_time_limit < rabbitmq_s
+    assert longest_build_s < made.tasks[contract.task_name(contract.Kind.BUILD)].soft_time_limit
+    for name in ours(made):
+        one = made.tasks[name]
+        soft_s, hard_s = (
+            one.soft_time_limit or made.conf.task_soft_time_limit,
+            one.time_limit or made.conf.task_time_limit,
+        )
+        assert LONGEST_S < soft_s < hard_s < rabbitmq_s
     assert not made.conf.task_acks_on_timeout, "what is killed for its time would be lost"
+
+
+def test_what_an_action_may_cost_is_set_by_kind_and_the_rest_stays(monkeypatch):
+    monkeypatch.setenv("HEADRACE_LIMITS", '{"notify": {"seconds": 60}, "build": {"deaths": 2}}')
+    config = Settings()
+    app, found = build_app(config), limits(config.limits)
+    tell, do = (app.tasks[contract.task_name(kind)] for kind in (contract.Kind.NOTIFY, contract.Kind.BUILD))
+    assert (tell.soft_time_limit, tell.time_limit) == (60, 120)
+    assert (do.soft_time_limit, found[contract.Kind.BUILD].deaths) == (1620, 2)
+    assert found[contract.Kind.SCALE] == Limit()
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        ("less than or equal to 1620", '{"scale": {"seconds": 1700}}'),
+        ("dance", '{"dance": {}}'),
+        ("Extra inputs", '{"scale": {"minutes": 3}}'),
+        ("the command has to end first", '{"build": {"seconds": 1200}}'),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(monkeypatch, words, limit):
+    monkeypatch.setenv("HEADRACE_LIMITS", limit)
+    with pytest.raises(ValueError, match=words):
+        Settings()
 
 
 def test_every_setting_says_why():

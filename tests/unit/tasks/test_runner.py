@@ -3,6 +3,8 @@
 What the ledger itself does is tested on a real Redis, in tests/integration/test_ledger.py.
 """
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from redis import ConnectionError as RedisAway
@@ -12,6 +14,7 @@ from tasks.action import DETAIL, Done, Runner
 from tasks.contract import CallWebhook, Kind, Notify, Outcome, RollBack, Scale, Status, encode
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.ledger import Answer, Claim
+from tasks.limits import DEFAULTS, Limit
 
 SCALE = Scale(
     id="j-0-1-0", service="web", decided_at_ms=1_000, expires_at_ms=61_000,
@@ -26,6 +29,7 @@ WEBHOOK = CallWebhook(
     id="j-0-1-3", service="web", decided_at_ms=1_000, expires_at_ms=61_000, webhook="deploys", event="e"
 )
 GO = Claim(Answer.GO, token=1, now_ms=2_000, began_ms=1_990)
+DEATHS = Limit().deaths
 EARLIER = Outcome(id="j-0-1-0", action=Kind.SCALE, service="web", status=Status.DONE, set=2)
 
 
@@ -308,16 +312,16 @@ def test_a_worker_that_lost_its_lease_before_the_mark_asks_again(world):
 
 
 def test_an_action_with_which_many_workers_died_is_dead_and_not_done_again():
-    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS))
+    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=DEATHS))
     outcome = world.runner.run(NOTIFY)
     assert outcome.status is Status.DEAD
     assert "act" not in world.seen
-    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS - 1))
+    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=DEATHS - 1))
     assert world.runner.run(NOTIFY).status is Status.DONE
 
 
 def test_poison_whose_effect_is_at_its_target_is_told_as_done():
-    poison = Claim(Answer.GO, token=9, before="started", now_ms=2_000, began_ms=1, deaths=module.MOST_DEATHS)
+    poison = Claim(Answer.GO, token=9, before="started", now_ms=2_000, began_ms=1, deaths=DEATHS)
     world = World(poison, asks={Kind.SCALE: lambda action: Done(set=2)})
     assert world.runner.run(SCALE).status is Status.DONE
     assert "act" not in world.seen
@@ -336,3 +340,20 @@ def test_an_action_over_its_time_limit_is_dead_and_a_wait_over_it_is_the_callers
     with pytest.raises(TooLong):
         world.runner.run(SCALE)
     assert world.written is None
+
+
+@pytest.mark.parametrize(("token", "redrive", "tries_more"), [(2, 0, True), (3, 0, False), (5, 1, True), (6, 1, False)])
+def test_a_kind_with_a_limit_is_tried_so_often_and_sent_again_so_often_once_more(world, token, redrive, tries_more):
+    here = world(replace(GO, token=token), acts=[TemporaryError("away")])
+    here.runner.limits = DEFAULTS | {Kind.NOTIFY: Limit(tries=3)}
+    outcome = here.runner.run(NOTIFY, redrive)
+    assert (outcome is None) == tries_more
+    if outcome is not None:
+        assert (outcome.status, outcome.detail.split(" in ")[0]) == (Status.FAILED, f"given up after {token} tries")
+
+
+def test_a_kind_may_kill_fewer_workers_than_others(world):
+    here = world(replace(GO, deaths=2, before="leased"))
+    here.runner.limits = DEFAULTS | {Kind.NOTIFY: Limit(deaths=2)}
+    assert here.runner.run(NOTIFY).status is Status.DEAD
+    assert "act" not in here.seen
