@@ -113,7 +113,8 @@ class Settings(BaseSettings):
         True, description="Whether `headrace local` may install missing servers with apt-get, as root. `no` forbids it."
     )
     cachedir: Path = Field(
-        Path.home() / ".cache" / "headrace", description="Where `headrace local` keeps the jars of Kafka (45 MB)."
+        Path.home() / ".cache" / "headrace",
+        description="Where `headrace local` keeps the jars of Kafka (45 MB), and `make chaos` a RabbitMQ 4 (370 MB).",
     )
 
     metrics_port: int = Field(0, ge=0, le=65535, description="Port for Prometheus on loopback; 0 for none.")

@@ -20,6 +20,8 @@ PACKAGES: Final = {
     "chromium": "chromium",
     "postgres": "postgresql",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "debootstrap": "debootstrap",
+    "faketime": "faketime",
 }
 """Program → the Debian package that brings it."""
 

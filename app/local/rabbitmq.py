@@ -189,7 +189,10 @@ class RabbitMQ(Program):
             # makes the start script become the server instead of watching over it: one process to signal
             "RUNNING_UNDER_SYSTEMD": "true",
         }
-        return ["env", *(f"{name}={value}" for name, value in environment.items()), binary() or "rabbitmq-server"]
+        return ["env", *(f"{name}={value}" for name, value in environment.items()), self._broker()]
+
+    def _broker(self) -> str:
+        return binary() or "rabbitmq-server"
 
     def _serves(self) -> bool:
         return speaks_amqp(self.ports["amqp"]) and api_answers(self.ports["management"])

@@ -60,7 +60,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
         config=_kept(8, message_timestamp_type="LogAppendTime", compression_type="lz4", max_message_bytes="2000000"),
     ),
     Topic(DECISIONS, "decisions and refusals: the audit log and the outbox", config=_kept(365, compression_type="lz4")),
-    Topic(OUTCOMES, "what became of each action", config=_kept(365)),
+    Topic(
+        OUTCOMES, "what became of each action; Kafka refuses the time of a worker whose clock is ahead, so it has its own",
+        config=_kept(365, message_timestamp_type="LogAppendTime"),
+    ),
     Topic(CONTROL, "policies and commands, in one order, for ever", 1, _kept(0, max_message_bytes="2000000")),
     Topic(SNAPSHOTS, "state now and then: where replay starts", config=_kept(8, max_message_bytes=_LARGE)),
     Topic(QUARANTINE, "input that could not be read, with its reason", 1, _kept(30, max_message_bytes="2000000")),

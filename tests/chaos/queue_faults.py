@@ -9,8 +9,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from app.queue import api
 from tests.chaos.queue_points import WORKER
 from tests.chaos.queue_scene import LEASE_S, ROUTER, Scene, moment
+from tests.odd import wrong
 from tests.processes import wait_for
 
 Fault = Callable[[Scene], None]
@@ -72,11 +74,80 @@ def worker_frozen(seconds: float) -> Fault:
 def workers_rolled(scene: Scene) -> None:
     """Every worker is asked to end, and another started, one after the other, as an upgrade does it."""
     for name in scene.crew.workers:
-        one = scene.crew.running.pop(name)
-        one.stop(60)
-        assert one.code == 0, f"a worker that was asked to end did so with {one.code}: {one.text[-1000:]}"
-        scene.crew.start(name)
+        scene.crew.renew(name)
         scene.let(2.0)
+
+
+def newer_code(scene: Scene) -> None:
+    """Router and workers are given newer code one by one, and then older again, while both kinds of message come.
+
+    In between, workers of either kind are killed with what they do. Decisions have the new field from when the router
+    knows it until it is made older again.
+    """
+    router, *workers = ROUTER, *scene.crew.workers
+    scene.crew.renew(router, "newer")
+    scene.decider.newer = True
+    for odd in (("newer",), ()):
+        for name in workers:
+            scene.crew.renew(name, *odd)
+            scene.let(0.5)
+            worker_killed(scene)
+    scene.decider.newer = False
+    scene.let(2.0)
+    scene.crew.renew(router)
+
+
+def clocks_wrong(hours: float) -> Fault:
+    """The clocks of the router and of two workers jump ahead or back while they work, and after a while back again."""
+
+    def fault(scene: Scene) -> None:
+        clocks = {name: scene.crew.processes.directory / f"clock-{name}" for name in (ROUTER, *scene.crew.workers[:2])}
+        for name, clock in clocks.items():
+            wrong(clock, 0)
+            scene.crew.renew(name, f"clock={clock}")
+        scene.let(6.0)
+        for sign, clock in zip((1, 1, -1), clocks.values(), strict=True):
+            wrong(clock, int(sign * hours * 3600))
+            scene.let(1.0)
+        scene.let(3.0)
+        for clock in clocks.values():
+            wrong(clock, 0)
+            scene.let(1.0)
+        for name in clocks:
+            scene.crew.renew(name)
+
+    return fault
+
+
+def queue_full(seconds: float) -> Fault:
+    """Nobody takes scalings, and their queue refuses more: RabbitMQ nacks what is published, and then takes it."""
+
+    def fault(scene: Scene) -> None:
+        path = "policies/{vhost}/small"
+        small = {"max-length": 5, "overflow": "reject-publish"}
+        policy = {"pattern": "^scale$", "apply-to": "queues", "priority": 20, "definition": small}
+        stopped = [scene.crew.running[name] for name in scene.crew.workers]
+        api.call(scene.settings, "PUT", path, policy)
+        for one in stopped:
+            one.signal(signal.SIGSTOP)
+        try:
+            scene.let(seconds)
+        finally:
+            for one in stopped:
+                one.signal(signal.SIGCONT)
+            api.call(scene.settings, "DELETE", path)
+
+    return fault
+
+
+def disordered(count: int) -> Fault:
+    """Scalings of one service are decided in one order and come in another, each twice."""
+
+    def fault(scene: Scene) -> None:
+        scene.decider.disorder(count)
+        scene.let(0.5)
+
+    return fault
 
 
 def router_killed(scene: Scene) -> None:

@@ -52,6 +52,8 @@ class Crew:
         self.processes = processes
         self.env = {**env, "PYTHONPATH": str(ROOT), "HEADRACE_LEASE_S": str(LEASE_S), "HEADRACE_SESSION_S": "6"}
         self.running: dict[str, Running] = {}
+        self.odd: dict[str, tuple[str, ...]] = {}
+        """Who is odd, and how, in the words of `tests.odd`."""
         self.ended: Counter[int] = Counter()
         """Exit codes of programs that nobody had ended."""
 
@@ -61,14 +63,24 @@ class Crew:
 
     def start(self, name: str) -> Running:
         """Start the router, or a worker."""
-        more = {"HEADRACE_INSTANCE": name}
-        if name == ROUTER:
+        more, odd = {"HEADRACE_INSTANCE": name}, self.odd.get(name)
+        if odd:
+            command = ["python", "-m", "tests.odd", *odd, "router" if name == ROUTER else "worker"]
+        elif name == ROUTER:
             command = ["faust", "-A", "app.router", "worker", "-l", "info"]
         else:
             unique = f"{name}-{uuid.uuid4().hex[:8]}@%h"
             command = ["celery", "-A", "tasks", "worker", "-l", "info", "-c", "2", "-n", unique]
         self.running[name] = self.processes.start(command, self.env | more)
         return self.running[name]
+
+    def renew(self, name: str, *odd: str) -> None:
+        """Ask a program to end, and start it again, odd or as it should be."""
+        one = self.running.pop(name)
+        one.stop(60)
+        assert one.code == 0, f"{name} was asked to end and did so with {one.code}: {one.text[-1000:]}"
+        self.odd[name] = odd
+        self.start(name)
 
     def armed(self, point: str, times: int) -> Running:
         """Start a program that kills itself at a point of `tests.chaos.queue_points`; nobody starts it again."""

@@ -39,6 +39,9 @@ class Decider(Sender):
         super().__init__(settings, seed)
         self.rate = rate
         self.known: dict[str, Decision] = {}
+        self.newer = False
+        """Whether every second scaling has a field that only `tests.odd newer` knows."""
+        self._noted: set[str] = set()
         config = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "message.timeout.ms": 600_000}
         self._producer = Producer(settings.librdkafka(log_level=0) | config)
 
@@ -47,7 +50,6 @@ class Decider(Sender):
 
     def tick(self):
         for _ in range(int(self.rate * TICK_S + self.dice.random())):
-            self.number += 1
             self._write(self._decision(self.dice.random()))
 
     def so_far(self) -> dict[str, Decision]:
@@ -56,20 +58,30 @@ class Decider(Sender):
 
     def again(self, count: int) -> None:
         """Write decisions of before once more, as a restarted auto-scaler may: some of the newest, in any order."""
-        for one in self.dice.sample(list(self.so_far().values())[-5 * count :], count):
+        known = [one for one in list(self.so_far().values())[-5 * count :] if one.id not in self._noted]
+        for one in self.dice.sample(known, min(count, len(known))):
+            self._write(one)
+
+    def disorder(self, count: int) -> None:
+        """Decide scalings of a service and write them in any order, each twice."""
+        service = f"mixed{self.number}"
+        made = 2 * [self._decision(0.0, service) for _ in range(count)]
+        self.dice.shuffle(made)
+        for one in made:
             self._write(one)
 
     def one(self) -> str:
         """Decide a scaling of a service of its own, now; its id."""
-        self.number += 1
         self._write(one := self._decision(0.0))
         return one.id
 
-    def _decision(self, share: float) -> Decision:
-        number, now = self.number, int(time.time() * 1000)
+    def _decision(self, share: float, service: str = "") -> Decision:
+        with self._lock:
+            self.number += 1
+            number, now = self.number, int(time.time() * 1000)
         id_ = f"c-{number % self.settings.partitions}-{number}-0"
         times = {"id": id_, "decided_at_ms": now, "expires_at_ms": now + HOUR_MS}
-        service = f"s{number}" if share < 0.9 else f"shared{number % SHARED}"
+        service = service or (f"s{number}" if share < 0.9 else f"shared{number % SHARED}")
         if share < 0.8 or 0.9 <= share < 0.95:
             up = share < 0.8 or number % 2 == 0
             to = 2 + number % 7 if up else 1 + number % 3
@@ -93,8 +105,12 @@ class Decider(Sender):
             with self._lock:
                 self.known.setdefault(one.id, one)
 
-        partition = int(one.id.split("-")[1])
-        self._producer.produce(DECISIONS, decisions.encode(one), partition=partition, on_delivery=told)
+        partition, raw = int(one.id.split("-")[1]), decisions.encode(one)
+        if self.newer and isinstance(one.action, Scale) and one.action.generation % 2:
+            self._noted.add(one.id)
+        if one.id in self._noted:
+            raw = raw.replace(b'"to_replicas":', b'"note":"new","to_replicas":')
+        self._producer.produce(DECISIONS, raw, partition=partition, on_delivery=told)
 
 
 @dataclass
@@ -134,6 +150,9 @@ class Ledgers:
         self._consumer.assign([TopicPartition(OUTCOMES, p, 0) for p in range(count)])
         self.outcomes: list[Outcome] = []
         self.ids: set[str] = set()
+        self._at_ms: list[int] = []
+        self.disordered: list[str] = []
+        """Effects on one service that are not in the order of their generations."""
         self.said: Counter[Status] = Counter()
 
     def close(self) -> None:
@@ -146,10 +165,11 @@ class Ledgers:
                 outcome = msgspec.json.decode(message.value(), type=Outcome)
                 self.outcomes.append(outcome)
                 self.ids.add(outcome.id)
+                self._at_ms.append(message.timestamp()[1])
 
     def longest_pause_s(self, from_ms: float, to_ms: float) -> float:
-        """The longest time between two moments without any action that ended, by the workers' clock."""
-        ended = sorted(one.ended_at_ms for one in self.outcomes if from_ms <= one.ended_at_ms <= to_ms)
+        """The longest time between two moments without any outcome, by Kafka's clock."""
+        ended = sorted(at_ms for at_ms in self._at_ms if from_ms <= at_ms <= to_ms)
         return max(after - before for before, after in pairwise([from_ms, *ended, to_ms])) / 1000
 
     def count(self, known: dict[str, Decision]) -> tuple[Counts, list[str]]:
@@ -164,7 +184,7 @@ class Ledgers:
             f"{key} ended as {audit.outcomes[key].status} ({audit.outcomes[key].detail}) with {effects[key]} effects"
             for key, one in known.items()
             if not isinstance(one.action, Notify)
-            and not one.service.startswith("shared")
+            and not one.service.startswith(("shared", "mixed"))
             and key in audit.outcomes
             and (audit.outcomes[key].status is not Status.DONE or effects[key] == 0)
         ]
@@ -178,11 +198,11 @@ class Ledgers:
         found = Counts(
             lost=len(audit.missing) + len(untold),
             doubled=sum(count > 1 for count in effects.values()),
-            other=len(undone) + len(audit.contradictions) + len(audit.without_effect),
+            other=len(undone) + len(audit.contradictions) + len(audit.without_effect) + len(self.disordered),
             repeats=audit.repeated_outcomes,
             told_again=sum(count - 1 for count in bodies.values()),
         )
-        return found, [*audit.wrong(), *undone, *untold]
+        return found, [*audit.wrong(), *undone, *untold, *self.disordered]
 
     def _remembered(self, audit: Audit) -> Counter[str] | None:
         """The effects at the fleet; the audit gets them, and the ledger's word. None while Redis does not answer."""
@@ -195,7 +215,13 @@ class Ledgers:
                 for id_ in ids:
                     pipe.hget(action_key(id_), "outcome")
                 answers = pipe.execute()
-            effects = Counter(json.loads(entry)["id"] for entries in answers[: len(services)] for entry in entries)
+            logs = [[json.loads(entry) for entry in entries] for entries in answers[: len(services)]]
+            effects = Counter(entry["id"] for log in logs for entry in log)
+            self.disordered = [
+                f"{after['id']} took effect after {before['id']}, which is newer"
+                for before, after in (pair for log in logs for pair in pairwise(log))
+                if after["generation"] < before["generation"]
+            ]
             for id_, raw in zip(ids, answers[len(services) :], strict=True):
                 audit.remembered(id_, msgspec.json.decode(raw, type=Outcome).status.value if raw else None)
             for id_ in effects.elements():

@@ -60,6 +60,15 @@ def timed(figures: dict[str, list[float]], about: str) -> None:
 
 def queued(rows: list[queue_scene.Row], about: str) -> None:
     """Print the table of the actions, and write it to the page."""
+    _take("queued", _actions(rows, about))
+
+
+def fourth(rows: list[queue_scene.Row], about: str) -> None:
+    """Print the table of the actions on RabbitMQ 4, and write it to the page below the other of the same run."""
+    _take("fourth", _actions(rows, about))
+
+
+def _actions(rows: list[queue_scene.Row], about: str) -> list[str]:
     whole = queue_scene.Row("**all**")
     for row in rows:
         whole.add(row)
@@ -79,7 +88,7 @@ def queued(rows: list[queue_scene.Row], about: str) -> None:
             f"| {found.repeats} | {found.told_again} | {statistics.median(pause):.1f} s / {max(pause):.1f} s "
             f"| {statistics.median(back):.1f} s / {max(back):.1f} s |"
         )
-    _take("queued", lines)
+    return lines
 
 
 def _line(row: Row) -> str:
@@ -106,7 +115,7 @@ def _take(name: str, lines: list[str]) -> None:
     _parts[name] = lines
     if _parts.keys() >= {"counted", "timed"}:
         _write(_stream(), _half(1))
-    if name == "queued":
+    if name in {"queued", "fourth"} and "queued" in _parts:
         _write(_half(0), _queue())
 
 
@@ -132,6 +141,7 @@ def _queue() -> str:
         python=platform.python_version(),
         cores=os.cpu_count(),
         queued="\n".join(_parts["queued"]),
+        fourth="\n".join(_parts.get("fourth", [NO_FOURTH])),
     )
 
 
@@ -194,6 +204,8 @@ What is timed are deploys: each is decided about once, as soon as it is read. Th
 with other work; nothing is asserted of them.
 """
 
+NO_FOURTH: Final = "RabbitMQ 4 could not be had in this run."
+
 MARK: Final = "<!-- The queue, from its own run: -->"
 
 QUEUE_TEXT: Final = """\
@@ -207,6 +219,8 @@ quorum queues of three replicas; {redis} with append-only file; Apache Kafka {ka
 
 {queued}
 
+{fourth}
+
 Decisions are written to their topic all the time: four of five scale a service of their own, the others roll one back,
 share a service with others, or tell a receiver by HTTP. After each fault, or few of one kind, deciding pauses until all
 that was decided has ended. Then must hold, by the judge of `headrace audit verify` and more, that
@@ -214,11 +228,16 @@ that was decided has ended. Then must hold, by the judge of `headrace audit veri
 - every action has its outcome: one that has none, or is told as done to a receiver that knows nothing of it, is *lost*;
 - every effect at the simulated fleet is there once: more often is *doubled*;
 - all outcomes of an action say the same, as the ledger does; what is told as done has its effect; and of a service of
-  its own every action is done. Anything else is a *contradiction*.
+  its own every action is done; effects on one service are in the order of their generations. Anything else is a
+  *contradiction*.
 
 A scaling is an absolute count and a rollback a version, so that doing it again is no second effect unless something
 else came between; the fleet's own check of the action is a second guard behind the ledger. What a repeat would do to a
 target without such guards is seen at the receiver, as *told again*.
+
+A wrong clock is wrong for the Python code of a program and for the times of its outcomes on Kafka. Newer code is this
+code with one field more in a scaling and a newer schema: half of the scalings have that field while it runs beside the
+old.
 
 *Outcomes written again* and *told again* are no mistakes: deliveries come again, and find in the ledger that all is
 done; a notification is told at least once. *Longest pause* is the longest time without any action that ended, from the

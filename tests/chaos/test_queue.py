@@ -25,27 +25,31 @@ RATE = 25.0
 WORKERS = ("a", "b", "c")
 
 PLAN = [
-    *[("all connections to RabbitMQ cut", faults.some(5, faults.connections_cut), 5)] * 3,
+    *[("all connections to RabbitMQ cut", faults.some(15, faults.connections_cut), 15)] * 3,
     *[("the network to RabbitMQ split for 15 s", faults.network_split(15.0), 1)],
     *[("a RabbitMQ node killed and restarted", faults.node_killed, 1)] * 3,
     *[("the RabbitMQ nodes restarted one by one", faults.nodes_restarted, 3)],
     *[("a RabbitMQ node frozen for 8 s", faults.node_frozen(8.0), 1)] * 3,
     *[("RabbitMQ's memory alarm for 12 s", faults.memory_alarm(12.0), 1)] * 2,
-    *[("Redis killed and restarted", faults.some(2, faults.killed("redis")), 2)] * 2,
+    *[("the queue of scalings full for 6 s", faults.queue_full(6.0), 1)] * 2,
+    *[("Redis killed and restarted", faults.some(3, faults.killed("redis")), 3)] * 2,
     *[("Redis frozen for 6 s", faults.frozen("redis", faults.LONG_S), 1)] * 2,
     *[("Redis stopped and started", faults.restarted("redis"), 1)] * 2,
     *[("Kafka killed and restarted while outcomes are written", faults.killed("kafka"), 1)] * 2,
     *[("Kafka frozen for 8 s while outcomes are written", faults.frozen("kafka", 8.0), 1)] * 2,
-    *[("a worker killed at random", faults.some(3, faults.worker_killed), 3)] * 2,
-    *[("a worker's child killed at random", faults.some(3, faults.child_killed), 3)] * 2,
+    *[("a worker killed at random", faults.some(6, faults.worker_killed), 6)] * 2,
+    *[("a worker's child killed at random", faults.some(12, faults.child_killed), 12)] * 3,
     *[("workers killed after lease and effect", faults.killed_at(*faults.HALVES[0]), 2)] * 3,
     *[("workers killed after mark and outcome", faults.killed_at(*faults.HALVES[1]), 2)] * 3,
     *[("a worker killed before its ack", faults.killed_at(*faults.HALVES[2]), 1)] * 3,
     *[("a worker frozen for 30 s, awake again", faults.worker_frozen(30.0), 1)],
     *[("the workers restarted one by one", faults.workers_rolled, 3)] * 2,
-    *[("the router killed at random", faults.some(2, faults.router_killed), 2)] * 2,
+    *[("the router killed at random", faults.some(3, faults.router_killed), 3)] * 2,
     *[("a router killed after a confirm, before its commit", faults.killed_at("confirmed", most=3), 1)] * 2,
-    *[("100 decisions written twice", faults.repeated(100), 1)] * 2,
+    *[("50 decisions written twice", faults.some(6, faults.repeated(50)), 6)] * 2,
+    *[("20 scalings of a service in any order, each twice", faults.some(6, faults.disordered(20)), 6)] * 2,
+    *[("clocks two hours wrong, and right again", faults.clocks_wrong(2.0), 6)] * 2,
+    *[("router and workers with newer code beside older, killed", faults.newer_code, 14)] * 1,
 ]
 """What happens, how it is told, and how many faults it is."""
 
@@ -76,7 +80,7 @@ def env(headrace_env, rabbits, tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_every_action_takes_effect_once_whatever_happens(clean, rabbits, env, kafka, redis, processes, seed, tmp_path):
     settings = of(clean, rabbits)
     fresh.topics(settings)

@@ -1,0 +1,92 @@
+"""Odd workers and routers: `python -m tests.odd [clock=FILE] [newer] worker|router`.
+
+`clock=FILE`: the clock is wrong by as many seconds as stand in the file, and jumps when that changes: for the Python
+code of the program, its libraries' too, and for the times that it gives its messages on Kafka. `newer`: the code of a
+version to come, with a field of a scaling and a schema of messages that this one does not know.
+"""
+
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Union
+
+LOOK_S = 0.2
+"""Seconds after which the file is looked at again."""
+
+
+class Clock:
+    """In the place of the module `time`'s, from before anything else is imported."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._now, self._now_ns = time.time, time.time_ns
+        self._looked = -LOOK_S
+        self._wrong_s = 0
+
+    def set(self) -> None:
+        time.time = lambda: self._now() + self._wrong()
+        time.time_ns = lambda: self._now_ns() + self._wrong() * 1_000_000_000
+
+    def _wrong(self) -> int:
+        if time.monotonic() - self._looked >= LOOK_S:
+            self._looked = time.monotonic()
+            self._wrong_s = int(self.file.read_text())
+        return self._wrong_s
+
+
+def _stamped() -> None:
+    """Have outcomes carry the program's time, as they do where the whole machine's clock is wrong."""
+    from tasks import outcomes
+
+    class Producer(outcomes.Producer):  # type: ignore[misc]
+        def produce(self, *args: Any, **kwargs: Any) -> None:
+            super().produce(*args, timestamp=int(time.time() * 1000), **kwargs)
+
+    outcomes.Producer = Producer  # type: ignore[misc]
+
+
+def _newer() -> None:
+    """Change the contract before anybody has taken a word from it."""
+    from tasks import contract
+
+    class Scale(contract.Scale, frozen=True, kw_only=True, tag="scale", tag_field="kind"):
+        note: str = ""
+
+    others = [one for one in contract.Action.__args__ if one is not contract.Scale]
+    contract.Scale = Scale  # type: ignore[misc]
+    contract.Action = Union[(Scale, *others)]  # type: ignore[misc,assignment]
+    contract.SCHEMA += 1  # type: ignore[misc]
+
+
+def main(*words: str) -> None:
+    """Run the program that the last word names."""
+    *odd, program = words
+    for word in odd:
+        if word.startswith("clock="):
+            Clock(Path(word.removeprefix("clock="))).set()
+    if "newer" in odd:
+        _newer()
+    if program == "router":
+        from faust.cli.faust import cli
+
+        sys.argv = ["faust", "-A", "app.router", "worker", "-l", "info"]
+        cli()
+    else:
+        from celery.__main__ import main as celery
+
+        if len(odd) > ("newer" in odd):
+            _stamped()
+        sys.argv = ["celery", "-A", "tasks", "worker", "-l", "info", "-c", "2", "-n", f"{uuid.uuid4().hex}@%h"]
+        celery()
+
+
+def wrong(file: Path, seconds: int) -> None:
+    """Have a program's clock be wrong by so many seconds from now on."""
+    half = file.with_suffix(".half")
+    half.write_text(str(seconds))
+    half.replace(file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
