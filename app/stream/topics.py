@@ -61,7 +61,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ),
     Topic(DECISIONS, "decisions and refusals: the audit log and the outbox", config=_kept(365, compression_type="lz4")),
     Topic(
-        OUTCOMES, "what became of each action; Kafka refuses the time of a worker whose clock is ahead, so it has its own",
+        # Kafka refuses the time of a worker whose clock is an hour ahead: it gives its own
+        OUTCOMES, "what became of each action",
         config=_kept(365, message_timestamp_type="LogAppendTime"),
     ),
     Topic(CONTROL, "policies and commands, in one order, for ever", 1, _kept(0, max_message_bytes="2000000")),

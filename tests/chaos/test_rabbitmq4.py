@@ -95,7 +95,7 @@ def test_what_is_delivered_in_vain_is_parked_with_an_outcome_looked_at_at_will_a
     assert (dead.status, dead.detail) == (Status.DEAD, "the workers that had it died, one after another")
     wait_for(lambda: rig.depth(PARKED_QUEUE) == 1, 30, "it to be parked")
     for _ in range(limit + 5):
-        (letter,) = parked.look(settings, 10)
+        (letter,) = wait_for(lambda: parked.look(settings, 10), 10, "what the last look gave back")
     assert letter.about.why == "delivery_limit"
     assert len(parked.redrive(settings, lambda _: True, 10, "ann: mended")) == 1
     done = rig.ended("poison-1", 2)[-1]
