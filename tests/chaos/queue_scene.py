@@ -77,6 +77,8 @@ class Crew:
     def renew(self, name: str, *odd: str) -> None:
         """Ask a program to end, and start it again, odd or as it should be."""
         one = self.running.pop(name)
+        if name != ROUTER:  # one that was just started has no handler yet for what it is sent now
+            wait_for(lambda: " ready" in one.text or not one.alive, PATIENCE_S, f"{name} to be ready")
         one.stop(60)
         assert one.code == 0, f"{name} was asked to end and did so with {one.code}: {one.text[-1000:]}"
         self.odd[name] = odd

@@ -1,10 +1,11 @@
 """Actions counted under faults: three RabbitMQ nodes, and Redis, Kafka, workers and router killed, frozen and cut.
 
 `make chaos` runs it. The seed is printed; `HEADRACE_TEST_SEED` repeats the order of the faults, though not the moments
-at which processes happen to be; `HEADRACE_CHAOS` runs only the faults whose title has these words in it.
+at which processes happen to be; `HEADRACE_CHAOS` runs only the faults whose title it matches.
 """
 
 import os
+import re
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_every_action_takes_effect_once_whatever_happens(clean, rabbits, env, ka
         scene = Scene(settings, crew, decider, Ledgers(settings, Bodies(receiver)), rabbits)
         scene.use(kafka, redis, rabbits.proxy)
         scene.begin(*WORKERS)
-        scene.dice.shuffle(plan := [one for one in PLAN if os.environ.get("HEADRACE_CHAOS", "") in one[0]])
+        scene.dice.shuffle(plan := [one for one in PLAN if re.search(os.environ.get("HEADRACE_CHAOS", ""), one[0])])
         for step in plan:
             scene.suffer(*step)
         scene.ledgers.close()

@@ -4,6 +4,7 @@ It is a lane of `make chaos`: the broker is fetched once, which needs root; wher
 """
 
 import os
+import re
 
 import pytest
 from kombu import Connection
@@ -113,7 +114,7 @@ def test_every_action_takes_effect_once_on_it_whatever_happens(
         scene = Scene(alone.settings, Crew(processes, env), decider, ledgers, alone)
         scene.use(kafka, redis, alone.proxy)
         scene.begin("a", "b")
-        scene.dice.shuffle(plan := [one for one in PLAN if os.environ.get("HEADRACE_CHAOS", "") in one[0]])
+        scene.dice.shuffle(plan := [one for one in PLAN if re.search(os.environ.get("HEADRACE_CHAOS", ""), one[0])])
         for step in plan:
             scene.suffer(*step)
         ledgers.close()
