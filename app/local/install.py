@@ -21,7 +21,6 @@ PACKAGES: Final = {
     "postgres": "postgresql",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "debootstrap": "debootstrap",
-    "faketime": "faketime",
 }
 """Program → the Debian package that brings it."""
 
