@@ -18,7 +18,6 @@ from app.settings import settings
 
 SUITE: Final = "trixie"
 """Debian 13, which has RabbitMQ 4.0 on Erlang 27."""
-ARCHIVE: Final = "http://deb.debian.org/debian"
 FETCH_S: Final = 900.0
 """Longest wait for debootstrap."""
 BROKER: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -110,8 +109,7 @@ def _debootstrap(target: Path) -> None:
         "--variant=minbase",
         "--include=rabbitmq-server",
         SUITE,
-        str(target),
-        ARCHIVE,
+        str(target),  # from where debootstrap gets it by itself: Debian's own archive
     ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_S)
