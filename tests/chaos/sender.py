@@ -48,12 +48,12 @@ class Sender:
 
     def resume(self) -> None:
         """Go on."""
-        self._quiet.clear()
         self._go.set()
 
     def pause(self, timeout_s: float = 180.0) -> Any:
         """Write nothing more and wait for every acknowledgement; what was acknowledged so far."""
         self._go.clear()
+        self._quiet.clear()  # what the last pause said, maybe after the sender went on
         assert self._quiet.wait(timeout_s), f"Kafka did not acknowledge what was written within {timeout_s:.0f} s"
         assert not self.refused, self.refused[:3]
         return self.so_far()
