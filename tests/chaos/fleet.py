@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.processes import Processes, Running
+from tests.processes import Processes, Running, last_lines
 
 ROOT = Path(__file__).parents[2]
 FAUST = ("faust", "-A", "app", "worker", "-l", "info")
@@ -15,7 +15,10 @@ class Fleet:
 
     def __init__(self, processes: Processes, env: Mapping[str, str]) -> None:
         self.processes = processes
-        self.env = {**env, "PYTHONPATH": str(ROOT), "HEADRACE_RABBITMQ_URL": "", "HEADRACE_SESSION_S": "6"}
+        self.env = {
+            **env, "PYTHONPATH": str(ROOT), "HEADRACE_RABBITMQ_URL": "", "HEADRACE_SESSION_S": "6",
+            "PYTHONFAULTHANDLER": "1",  # a fault in a C library tells where
+        }  # fmt: skip
         self.running: dict[str, Running] = {}
         self.named: dict[str, bool] = {}
         self.ended: Counter[int] = Counter()
@@ -54,4 +57,5 @@ class Fleet:
         for name, one in list(self.running.items()):
             if not one.alive:
                 self.ended[one.code or 0] += 1
+                print(f"         {name} ended by itself with {one.code}: {last_lines(one, 25)[-3000:]}", flush=True)
                 self.start(name, named=self.named[name])

@@ -17,6 +17,7 @@ from app.settings import Settings
 from tests import fresh
 from tests.chaos import queue_faults as faults
 from tests.chaos import report
+from tests.chaos.queue_mixed import mixed
 from tests.chaos.queue_scene import LEASE_S, Crew, Scene
 from tests.chaos.queue_traffic import Bodies, Decider, Ledgers
 from tests.chaos.rabbits import Rabbits
@@ -51,6 +52,7 @@ PLAN = [
     *[("20 scalings of a service in any order, each twice", faults.some(6, faults.disordered(20)), 6)] * 2,
     *[("clocks two hours wrong, and right again", faults.clocks_wrong(2.0), 6)] * 2,
     *[("router and workers with newer code beside older, killed", faults.newer_code, 14)] * 1,
+    *[("faults over each other for a minute", mixed(20), 20)] * 10,
 ]
 """What happens, how it is told, and how many faults it is."""
 
