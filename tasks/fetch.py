@@ -23,7 +23,13 @@ RabbitMQ takes a delivery back after 30 minutes, however much of them was waitin
 class Fetched(Queue):
     """A queue with a prefetch count of its own, which quorum queues have for each consumer."""
 
-    ahead = 1
+    children = 1
+    """Processes of this worker. Of the class: kombu makes a copy of a queue for each channel, without what was set."""
+
+    @property
+    def ahead(self) -> int:
+        """How many messages of it a worker has at a time."""
+        return self.children + (0 if self.name in ALONE else SPARE)
 
     def consume(self, *args: Any, **kwargs: Any) -> Any:
         """Consume, after RabbitMQ was told how many messages at a time."""
@@ -32,10 +38,9 @@ class Fetched(Queue):
 
 
 class Fetch(Tasks):
-    """Celery's step that makes the consumer of tasks, with the prefetch count of each queue."""
+    """Celery's step that makes the consumer of tasks; first its queues are told how many processes there are."""
 
     def start(self, c: Any) -> None:
         """Make the consumer; it begins to consume later."""
+        Fetched.children = c.initial_prefetch_count
         super().start(c)
-        for queue in c.task_consumer.queues:
-            queue.ahead = c.initial_prefetch_count + (0 if queue.name in ALONE else SPARE)
