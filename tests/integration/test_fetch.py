@@ -1,20 +1,22 @@
-"""How many messages a worker takes before it has done those it has, as RabbitMQ itself tells."""
+"""How many messages a worker takes before it has done those it has, as its queue tells."""
 
-from app.queue import api
-from tasks.contract import DEAD_QUEUE, QUEUES, Kind
+import time
+
+from tasks.contract import QUEUES, Kind
 from tests.processes import wait_for
-from tests.rig import worker
+from tests.rig import Rig, scaling, worker
 
 CHILDREN = 2
+SENT = 6
 
 
-def test_a_worker_takes_one_message_to_spare_of_each_queue_and_none_of_builds(clean, headrace_env, processes):
+def test_a_worker_takes_one_message_to_spare_beside_those_it_works_on(clean, headrace_env, processes):
+    rig = Rig(clean)
+    for number in range(SENT):
+        rig.fleet(f"slow{number}", delay_ms=60_000)
+        rig.send(scaling(f"slow{number}-1", f"slow{number}"))
+    wait_for(lambda: rig.depth(QUEUES[Kind.SCALE]) == SENT, 30, "all to be in the queue")
     worker(processes, headrace_env, children=CHILDREN)
-    queues = {*QUEUES.values(), DEAD_QUEUE}
-
-    def counts():
-        found = {one["queue"]["name"]: one["prefetch_count"] for one in api.call(clean, "GET", "consumers/{vhost}")}
-        return found if found.keys() == queues else None
-
-    builds = QUEUES[Kind.BUILD]
-    assert wait_for(counts, 60, "the consumers") == dict.fromkeys(queues, CHILDREN + 1) | {builds: CHILDREN}
+    wait_for(lambda: rig.depth(QUEUES[Kind.SCALE]) <= SENT - CHILDREN - 1, 60, "the worker to take what it takes")
+    time.sleep(2)
+    assert rig.depth(QUEUES[Kind.SCALE]) == SENT - CHILDREN - 1
