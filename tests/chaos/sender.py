@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.settings import Settings
 TICK_S = 0.1
 
 
-class Sender:
+class Sender(ABC):
     """What `Traffic` and `Decider` are: each says what is written in a tick, and what was acknowledged so far."""
 
     def __init__(self, settings: Settings, seed: int) -> None:
@@ -25,17 +26,17 @@ class Sender:
         self._go, self._quiet, self._end = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
+    @abstractmethod
     def producers(self) -> Sequence[Producer]:
         """Those whose acknowledgements are waited for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tick(self) -> None:
         """Write what is due in a tenth of a second."""
-        raise NotImplementedError
 
+    @abstractmethod
     def so_far(self) -> Any:
         """What Kafka has acknowledged, as a copy."""
-        raise NotImplementedError
 
     def __enter__(self):
         self._thread.start()
