@@ -152,3 +152,22 @@ def now():
 
 def source():
     return Source("metrics", "id", 0, 0, 0)
+
+
+def opened(chromium, gateway, **how):
+    """A page that must end without an error and without a request to another host."""
+    with chromium.new_context(**how) as context:
+        page = context.new_page()
+        page.foreign, page.wrong = [], []
+        page.on("request", lambda one: page.foreign.append(one.url) if not ours(one.url, gateway) else None)
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on("console", lambda said: page.wrong.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("dialog", lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+        page.goto(gateway.url)
+        yield page
+        assert page.foreign == []
+        assert page.wrong == []
+
+
+def ours(url, gateway):
+    return url.startswith((gateway.url, "data:"))

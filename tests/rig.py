@@ -1,8 +1,9 @@
 """What the tests of the workers publish, and where they look for what became of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import time
 
 import msgspec
@@ -18,6 +19,7 @@ from tasks.contract import EXCHANGE, PARKED_QUEUE, Build, CallWebhook, Notify, O
 from tests.processes import Processes, Running, wait_for
 
 LEASE_S = 2
+ROOT = Path(__file__).parents[1]
 
 
 class Rig:
@@ -88,9 +90,18 @@ class Rig:
 
 def worker(processes: Processes, env: Mapping[str, str], name="w", children=2) -> Running:
     """A started worker that has said it is ready."""
-    running = processes.start(
-        ["celery", "-A", "tasks", "worker", "-l", "info", "-c", str(children), "-n", f"{name}@%h"], env
+    return _ready(
+        processes, ["celery", "-A", "tasks", "worker", "-l", "info", "-c", str(children), "-n", f"{name}@%h"], env
     )
+
+
+def odd_worker(processes: Processes, env: Mapping[str, str], odd: str) -> Running:
+    """The same of one that is odd, in the words of `tests.odd`."""
+    return _ready(processes, ["python", "-m", "tests.odd", odd, "worker"], {**env, "PYTHONPATH": str(ROOT)})
+
+
+def _ready(processes: Processes, command: Sequence[str], env: Mapping[str, str]) -> Running:
+    running = processes.start(command, env)
     wait_for(lambda: " ready" in running.text or not running.alive, 40, "the worker to be ready")
     assert running.alive, running.text
     return running

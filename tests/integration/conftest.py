@@ -1,13 +1,18 @@
 """What several files of tests on real servers share."""
 
 import os
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import root
+from app.local import install
+from app.local.process import ServerUnavailable
+from app.settings import Settings
 from app.settings import settings as current
 from tests.kube_lanes import NO_REAL, RealLane, StandInLane
+from tests.rig import Rig
 
 
 @pytest.fixture
@@ -22,6 +27,32 @@ def run(clean, headrace_env, monkeypatch):
 
     yield run
     current.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def chromium_program():
+    """A browser; installed where that is allowed, skipped with its reason where it cannot be had, failed in CI."""
+    without = pytest.fail if os.environ.get("CI") else pytest.skip
+    program = _chromium()
+    if program is None and Settings().install and install.possible():
+        try:
+            install.install(["chromium"], print)
+        except ServerUnavailable as why:
+            without(str(why))
+        program = _chromium()
+    if program is None:
+        without(f"this is tested in Chromium, which is not here: `{install.command(['chromium'])}` as root")
+    return program
+
+
+def _chromium():
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def rig(clean):
+    """Publishes what workers do, and looks for what became of it."""
+    return Rig(clean)
 
 
 @pytest.fixture(params=["stand-in", "real"])

@@ -14,14 +14,9 @@ from standardwebhooks import Webhook as Verifier
 from app.local.receiver import Receiver
 from tasks.contract import Status, action_key, fleet_key, target_key
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, calling, rolling_back, scaling, worker
+from tests.rig import LEASE_S, calling, rolling_back, scaling, worker
 
 SECRET = "whsec_" + base64.b64encode(b"of the tests, thirty-two bytes!!").decode()
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
 
 
 @pytest.fixture

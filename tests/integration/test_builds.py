@@ -9,7 +9,7 @@ import pytest
 
 from app.queue.message import of_action
 from tests.processes import Running, wait_for
-from tests.rig import Rig, worker
+from tests.rig import worker
 
 JOBS = 10_000
 
@@ -22,11 +22,6 @@ def env(headrace_env, tmp_path):
         "HEADRACE_BUILD_DIR": str(tmp_path / "builds"),
         "HEADRACE_BUILD_COMMAND": f'echo "$HEADRACE_REPO@$HEADRACE_BRANCH" >> {tmp_path}/built',
     }
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
 
 
 def built(tmp_path):

@@ -1,27 +1,19 @@
 """Workers whose clock is wrong, or jumps: expiry and leases go by Redis' time, on real servers."""
 
-from pathlib import Path
-
 import pytest
 
 from tasks.contract import Status, action_key
 from tests.odd import wrong
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, scaling, worker
+from tests.rig import LEASE_S, odd_worker, scaling, worker
 
-ROOT = Path(__file__).parents[2]
 TWO_HOURS_S = 7200
 """More than Kafka lets a message be ahead of its own clock by default."""
 
 
 @pytest.fixture
-def rig(clean):
-    return Rig(clean)
-
-
-@pytest.fixture
 def env(headrace_env):
-    return headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S), "PYTHONPATH": str(ROOT)}
+    return headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S)}
 
 
 @pytest.fixture
@@ -32,10 +24,7 @@ def clock(tmp_path):
 def odd(processes, env, clock, seconds):
     """A worker that is ready, with a clock that is so many seconds ahead."""
     wrong(clock, seconds)
-    running = processes.start(["python", "-m", "tests.odd", f"clock={clock}", "worker"], env)
-    wait_for(lambda: " ready" in running.text or not running.alive, 40, "the worker to be ready")
-    assert running.alive, running.text
-    return running
+    return odd_worker(processes, env, f"clock={clock}")
 
 
 @pytest.mark.parametrize("seconds", [TWO_HOURS_S, -TWO_HOURS_S])

@@ -20,15 +20,10 @@ from tasks.contract import (
     task_name,
 )
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, scaling, telling, worker
+from tests.rig import LEASE_S, scaling, telling, worker
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 NAME = task_name(Kind.SCALE)
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
 
 
 @pytest.fixture

@@ -14,12 +14,7 @@ from tasks.clients.books.tables import COSTS, TOTALS
 from tasks.contract import Annotate, RecordCost, Status, UpdateLoadBalancer
 from tests.integration.test_downstream import had
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, telling, worker
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
+from tests.rig import LEASE_S, telling, worker
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ What both do under load, with kills, is a row of tests/chaos/test_queue.py.
 
 import json
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 from kombu import Connection
@@ -14,26 +13,16 @@ from app.local.receiver import Receiver
 from app.queue.message import of_action
 from tasks.contract import EXCHANGE, PARKED_QUEUE, RETRY_S, SCHEMA, Status, action_key, retry_exchange
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, scaling, telling, worker
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
+from tests.rig import LEASE_S, odd_worker, scaling, telling, worker
 
 
 @pytest.fixture
 def env(headrace_env):
-    return headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S), "PYTHONPATH": str(ROOT)}
+    return headrace_env | {"HEADRACE_LEASE_S": str(LEASE_S)}
 
 
 def newer(processes, env):
-    running = processes.start(["python", "-m", "tests.odd", "newer", "worker"], env)
-    wait_for(lambda: " ready" in running.text or not running.alive, 40, "the worker to be ready")
-    assert running.alive, running.text
-    return running
+    return odd_worker(processes, env, "newer")
 
 
 def send(rig, action, **more):
@@ -48,14 +37,14 @@ def send(rig, action, **more):
 @pytest.mark.parametrize("note", ["", "a field that the older does not know"])
 def test_what_a_worker_of_one_version_died_with_is_done_by_one_of_the_other(rig, env, processes, first, note):
     start = {"older": lambda: worker(processes, env), "newer": lambda: newer(processes, env)}
-    rig.fleet("both", delay_ms=5000)
+    rig.fleet("both", delay_ms=60_000)
     victim = start.pop(first)()
     send(rig, scaling("both-1", "both"), note=note)
     wait_for(lambda: rig.redis.hget(action_key("both-1"), "state") == "started", 20, "the action to be begun")
     (survivor,) = start.values()
     survivor()
     victim.kill()
-    rig.fleet("both")
+    rig.fleet("both", delay_ms=0)
     (outcome,) = rig.ended("both-1")
     assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
     assert rig.effects("both") == ["both-1"]

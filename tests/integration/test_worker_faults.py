@@ -10,12 +10,7 @@ import pytest
 from app.local.receiver import Receiver
 from tasks.contract import RETRY_S, Status, action_key, retry_exchange, target_key
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, building, scaling, telling, worker
-
-
-@pytest.fixture
-def rig(clean):
-    return Rig(clean)
+from tests.rig import LEASE_S, building, scaling, telling, worker
 
 
 @pytest.fixture
@@ -59,17 +54,16 @@ def test_the_action_of_a_killed_child_is_done_by_the_same_worker(rig, env, proce
 
 def test_an_effect_whose_worker_died_before_it_was_marked_is_told_as_done_though_it_expired(rig, env, processes):
     """The fleet has the effect, the ledger only that it was begun; then the action expires."""
-    rig.fleet("begun")
-    action = scaling("begun-1", "begun", expires_in_s=4.0)
+    rig.fleet("begun", delay_ms=60_000)
     first = worker(processes, env, "first")
-    rig.redis.hset("headrace:fleet:begun", "delay_ms", 2000)
+    action = scaling("begun-1", "begun", expires_in_s=10.0)
     rig.send(action)
     _, pid = wait_for(lambda: holder(rig, "begun"), 20, "the action to be held")
     os.kill(pid, signal.SIGSTOP)  # so that the effect is ours to make, in its place
     first.kill()
     note = f'{{"id": "begun-1", "to": 4, "generation": {action.generation}}}'
     rig.redis.rpush("headrace:fleet:begun:log", note)
-    rig.fleet("begun", replicas=4, generation=1)
+    rig.fleet("begun", replicas=4, generation=1, delay_ms=0)
     time.sleep(max(0.0, action.expires_at_ms / 1000 - time.time()) + 0.1)
     worker(processes, env, "second")
     (outcome,) = rig.ended("begun-1")
