@@ -10,6 +10,8 @@ metadata: {{name: {name}}}
 spec:
   service: "*"
   expr: 'last("{name}") > 0.0'
+  for: {for_}
+  keep_firing_for: {keep}
   every: 0s
   stale: {stale}
   labels: {{severity: {severity}}}
@@ -39,8 +41,13 @@ spec:
 """
 
 
-def alert(name, severity="info", then="{}", mode="active", stale="1d"):
-    return ALERT.format(name=name, severity=severity, then=then, mode=mode, stale=stale)
+DEFAULTS = {"mode": "active", "stale": "1d", "for_": "0s", "keep": "0s"}
+
+
+def alert(name, severity="info", then="{}", **values):
+    """YAML of an alert that fires while its metric is above 0; see `DEFAULTS` for what else can be given."""
+    assert set(values) <= set(DEFAULTS)
+    return ALERT.format(name=name, severity=severity, then=then, **DEFAULTS | values)
 
 
 def alerting(routes="[]", mode="active"):

@@ -6,31 +6,15 @@ from hypothesis import strategies as st
 from app.policy.state import pack, unpack
 from tasks.contract import Notify
 from tests.unit.policy.builders import Journal
+from tests.unit.policy.groups import alert
 
 WAIT_MS, INTERVAL_MS, REPEAT_MS, OWN_MS = 3_000, 10_000, 40_000, 20_000
 
-ALERT = """
-apiVersion: headrace/v1
-kind: Alert
-metadata: {{name: {name}}}
-spec:
-  service: "*"
-  expr: 'last("{name}") > 0.0'
-  for: {for_}
-  keep_firing_for: {keep}
-  every: 0s
-  stale: 15s
-  labels: {{severity: {severity}}}
-  then: {then}
-"""
-
 ALERTS = [
-    ALERT.format(name="a", for_="0s", keep="0s", severity="warning", then="{}"),
-    ALERT.format(name="b", for_="2s", keep="3s", severity="critical", then="{}"),
-    ALERT.format(
-        name="c", for_="0s", keep="0s", severity="warning", then="{notify: {receiver: me, repeat_interval: 20s}}"
-    ),
-    ALERT.format(name="d", for_="0s", keep="0s", severity="info", then="{notify: {send_resolved: false}}"),
+    alert("a", severity="warning", stale="15s"),
+    alert("b", severity="critical", stale="15s", for_="2s", keep="3s"),
+    alert("c", severity="warning", stale="15s", then="{notify: {receiver: me, repeat_interval: 20s}}"),
+    alert("d", stale="15s", then="{notify: {send_resolved: false}}"),
 ]
 
 ROUTES = """
