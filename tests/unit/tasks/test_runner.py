@@ -3,108 +3,15 @@
 What the ledger itself does is tested on a real Redis, in tests/integration/test_ledger.py.
 """
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from redis import ConnectionError as RedisAway
 
-from tasks import action as module
-from tasks.action import DETAIL, Done, Runner
-from tasks.contract import CallWebhook, Kind, Notify, Outcome, RollBack, Scale, Status, encode
+from tasks.action import DETAIL, Done
+from tasks.contract import Kind, Outcome, Status, encode
 from tasks.errors import ConflictError, LostError, PermanentError, RejectedError, TemporaryError
 from tasks.ledger import Answer, Claim
-from tasks.limits import DEFAULTS, Limit
-
-SCALE = Scale(
-    id="j-0-1-0", service="web", decided_at_ms=1_000, expires_at_ms=61_000,
-    from_replicas=1, to_replicas=2, generation=7,
-)  # fmt: skip
-NOTIFY = Notify(id="j-0-1-1", service="web", decided_at_ms=1_000, expires_at_ms=61_000, receiver="r", title="", body="")
-ROLL_BACK = RollBack(
-    id="j-0-1-2", service="web", decided_at_ms=1_000, expires_at_ms=61_000,
-    environment="prod", from_version="2", to_version="1", generation=8,
-)  # fmt: skip
-WEBHOOK = CallWebhook(
-    id="j-0-1-3", service="web", decided_at_ms=1_000, expires_at_ms=61_000, webhook="deploys", event="e"
-)
-GO = Claim(Answer.GO, token=1, now_ms=2_000, began_ms=1_990)
-DEATHS = Limit().deaths
-EARLIER = Outcome(id="j-0-1-0", action=Kind.SCALE, service="web", status=Status.DONE, set=2)
-
-
-class World:
-    """A runner, and in `seen` everything it did, in order. A claim or an act that is an exception is raised."""
-
-    refuses_copies = False
-
-    def __init__(self, *claims, acts=(), lost=(), asks=None):
-        self.claims, self.results, self.lost = list(claims), list(acts) or [Done()], list(lost)
-        self.seen, self.now_s = [], 100.0
-        self.begins = []
-        self.marked = self.written = None
-        every = dict.fromkeys(Kind, self.act)
-        self.copies, self.more = [], None
-        self.runner = Runner(every, self, self, "host:1", 15.0, self.later, asks=asks or {}, sleep=self.sleep)
-
-    def later(self, action, delay_s, redrive, more):
-        self.seen.append("later")
-        if self.refuses_copies:
-            raise ConnectionResetError("gone")
-        self.copies.append(delay_s)
-        self.more = more
-
-    def release(self, entry, token):
-        self.seen.append("release")
-        return True
-
-    def claim(self, entry, began_ms, *, begins):
-        self.seen.append("claim")
-        self.begins.append(begins)
-        answer = self.claims.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def keep(self, entry, token, *, started=False):
-        return True
-
-    def finish(self, entry, token, outcome, *, undone):
-        self.seen.append("mark")
-        fate = self.lost.pop(0) if self.lost else ""
-        if isinstance(fate, Exception):
-            raise fate
-        if fate == "lost":
-            return None
-        self.marked = outcome
-        return outcome
-
-    def act(self, action, lease):
-        self.seen.append("act")
-        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def write(self, outcome):
-        self.seen.append("write")
-        self.written = outcome
-
-    def sleep(self, seconds):
-        self.seen.append("sleep")
-        self.now_s += seconds
-
-
-@pytest.fixture
-def world(monkeypatch):
-    made = []
-
-    def make(*claims, **more):
-        made.append(World(*claims, **more))
-        monkeypatch.setattr(module.time, "monotonic", lambda: made[0].now_s)
-        return made[0]
-
-    return make
+from tests.unit.tasks.worlds import EARLIER, GO, NOTIFY, ROLL_BACK, SCALE, WEBHOOK
 
 
 def test_the_order_is_ledger_act_mark_outcome(world):
@@ -309,51 +216,3 @@ def test_a_worker_that_lost_its_lease_before_the_mark_asks_again(world):
     here = world(GO, Claim(Answer.DONE, outcome=encode(EARLIER), repeats=1), lost=["lost"])
     assert here.runner.run(SCALE).repeats == 1
     assert here.seen == ["claim", "act", "mark", "claim", "write"]
-
-
-def test_an_action_with_which_many_workers_died_is_dead_and_not_done_again():
-    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=DEATHS))
-    outcome = world.runner.run(NOTIFY)
-    assert outcome.status is Status.DEAD
-    assert "act" not in world.seen
-    world = World(Claim(Answer.GO, token=9, before="leased", now_ms=2_000, began_ms=1, deaths=DEATHS - 1))
-    assert world.runner.run(NOTIFY).status is Status.DONE
-
-
-def test_poison_whose_effect_is_at_its_target_is_told_as_done():
-    poison = Claim(Answer.GO, token=9, before="started", now_ms=2_000, began_ms=1, deaths=DEATHS)
-    world = World(poison, asks={Kind.SCALE: lambda action: Done(set=2)})
-    assert world.runner.run(SCALE).status is Status.DONE
-    assert "act" not in world.seen
-
-
-def test_an_action_over_its_time_limit_is_dead_and_a_wait_over_it_is_the_callers():
-    class TooLong(Exception):  # noqa: N818 - as Celery's is named
-        pass
-
-    world = World(GO, acts=[TooLong("20 s")])
-    world.runner.too_long = (TooLong,)
-    assert world.runner.run(SCALE).status is Status.DEAD
-    assert world.seen.count("act") == 1
-    world = World(RedisAway(), TooLong())
-    world.runner.too_long = (TooLong,)
-    with pytest.raises(TooLong):
-        world.runner.run(SCALE)
-    assert world.written is None
-
-
-@pytest.mark.parametrize(("token", "redrive", "tries_more"), [(2, 0, True), (3, 0, False), (5, 1, True), (6, 1, False)])
-def test_a_kind_with_a_limit_is_tried_so_often_and_sent_again_so_often_once_more(world, token, redrive, tries_more):
-    here = world(replace(GO, token=token), acts=[TemporaryError("away")])
-    here.runner.limits = DEFAULTS | {Kind.NOTIFY: Limit(tries=3)}
-    outcome = here.runner.run(NOTIFY, redrive)
-    assert (outcome is None) == tries_more
-    if outcome is not None:
-        assert (outcome.status, outcome.detail.split(" in ")[0]) == (Status.FAILED, f"given up after {token} tries")
-
-
-def test_a_kind_may_kill_fewer_workers_than_others(world):
-    here = world(replace(GO, deaths=2, before="leased"))
-    here.runner.limits = DEFAULTS | {Kind.NOTIFY: Limit(deaths=2)}
-    assert here.runner.run(NOTIFY).status is Status.DEAD
-    assert "act" not in here.seen
