@@ -48,6 +48,10 @@ KNOWN = {
     "faust.app.base:App._on_partitions_revoked": "d5c895bbe57dc73a",
     "faust.app.base:App._stop_consumer": "55854a5de12c3f52",
     "faust.tables.recovery:Recovery.on_recovery_completed": "6ef567acf072e46d",
+    "faust.transport.consumer:Consumer.stop_flow": "cf7e875a2b0d40e8",
+    "faust.transport.consumer:Consumer.resume_flow": "db59630f25b5819b",
+    "mode.utils.queues:FlowControlEvent.resume": "4dcdc1253fd0dcb4",
+    "mode.utils.queues:FlowControlQueue.clear": "fa9a86f6b097c90f",
     "faust.tables.recovery:Recovery._resume_streams": "d986a6710c1aca98",
 }
 
