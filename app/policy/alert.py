@@ -41,7 +41,7 @@ def _look(state: State, name: str, service: Service, policy: AlertPolicy, writer
         Deeds(state, name, service, policy, values, writer).do()
 
 
-@dataclass
+@dataclass(slots=True)
 class Alert:
     """One alert of one service at one look."""
 

@@ -34,14 +34,15 @@ def evaluate(state: State, name: str, writer: Writer, *, alone: bool = False) ->
     those in force.
     """
     service = state.services[name]
-    if state.now_ms >= _forgotten_ms(service):
+    forgotten_ms = service.heard_ms + (RELEASE_MS if service.releases else FORGET_MS)
+    if state.now_ms >= forgotten_ms:
         for alert, decision in sorted(fired(service)):
             writer.write(name, None, Reason.ALERT_DROPPED, {"alert": alert, "decision": decision})
         del state.services[name]
         return
     watch_over(state, name, writer)
     if not (service.series or service.observed or service.memories or service.alerts):
-        remind(state, name, service, max(min([_forgotten_ms(service), *due(state, name)]), state.now_ms + 1))
+        remind(state, name, service, max(min([forgotten_ms, *due(state, name)]), state.now_ms + 1))
         return  # only deploys and changes tell of it: there is nothing that could be scaled
     meant = meant_for(state, name)
     _forget_stale(state, service, meant.stale_ms)
@@ -52,12 +53,7 @@ def evaluate(state: State, name: str, writer: Writer, *, alone: bool = False) ->
             looks = [look_at(state, service, one) for one in asked]
             settle(state, name, looks, _floor(service, party, asked), writer)
     watch(state, name, meant.alerts, writer, alone=alone)
-    _remind(state, name, service, meant)
-
-
-def _forgotten_ms(service: Service) -> int:
-    """When a service is forgotten if no more is heard of it."""
-    return service.heard_ms + (RELEASE_MS if service.releases else FORGET_MS)
+    _remind(state, name, service, meant, forgotten_ms)
 
 
 def _may_look(service: Service, policy: ScalePolicy, now_ms: int, *, alone: bool) -> bool:
@@ -92,16 +88,17 @@ def _series_limit(name: str, service: Service, policies: list[ScalePolicy], writ
         writer.write(name, policies[0], Reason.SERIES_LIMIT, evidence)
 
 
-def _remind(state: State, name: str, service: Service, meant: Meant) -> None:
+def _remind(state: State, name: str, service: Service, meant: Meant, forgotten_ms: int) -> None:
     """Look again when a policy may (holds, windows, pauses and staleness end by time alone), or to forget."""
+    alerts, memories = service.alerts, service.memories
     asked: list[tuple[Memory | AlertMemory, int]] = [
-        *((service.alerts[one.metadata.name], one.spec.every_ms) for one in meant.alerts),
-        *((service.memories[one.metadata.name], one.spec.every_ms) for one in meant.scales),
+        (alerts[one.metadata.name], one.spec.every_ms) for one in meant.alerts
     ]
+    asked += [(memories[one.metadata.name], one.spec.every_ms) for one in meant.scales]
     busy = service.groups or service.watches or service.undone
-    service.calm_ms = 0 if busy else min((ready_ms(*one) for one in asked), default=0)
-    times = [_forgotten_ms(service), *due(state, name)]
-    if service.series or service.observed or service.alerts:
+    service.calm_ms = 0 if busy else min([ready_ms(*one) for one in asked], default=0)
+    times = [forgotten_ms, *due(state, name)]
+    if service.series or service.observed or alerts:
         times += [memory.looked_at_ms + max(every_ms, ALONE_MS) for memory, every_ms in asked]
         times += [group.due_ms for group in service.groups.values() if group.due_ms]
     remind(state, name, service, max(min(times), state.now_ms + 1))

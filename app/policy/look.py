@@ -25,7 +25,7 @@ COUNT_MS: Final = 10_000
 """Milliseconds in which those that report are counted, where no observer says how many replicas there are."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Look:
     """What a policy wants for a service that has `current` replicas, why, and from what evidence.
 

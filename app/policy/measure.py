@@ -46,6 +46,9 @@ FAILED = {
 """The reason of a metric that cannot be asked; the first four are Kubernetes'."""
 
 
+_PHASES = {one.value: one for one in Phase}
+
+
 def wish_of(question: Question, metric: Metric) -> Wish:
     """What a metric asks for; raises NoMetricError."""
     match metric.type:
@@ -168,9 +171,6 @@ def _instances(service: Service, series: list[Fresh], current: int, metric: Metr
 
 
 def _instance(one: InstanceSeen, resource: str) -> Instance:
-    try:
-        phase = Phase(one.phase)
-    except ValueError:
-        phase = Phase.UNKNOWN
+    phase = _PHASES.get(one.phase, Phase.UNKNOWN)
     requests = one.requests or {resource: PERCENT}
     return Instance(one.name, phase, one.started_ms, one.ready, one.since_ms, one.deleted, requests)

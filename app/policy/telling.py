@@ -42,7 +42,7 @@ def tell(state: State, name: str, service: Service, writer: Writer) -> None:
             Telling(state, name, service, way, group, members).flush(writer)
 
 
-@dataclass
+@dataclass(slots=True)
 class Telling:
     """One group at the moment at which it may be told."""
 
@@ -58,11 +58,16 @@ class Telling:
         """Tell what is new, over, or due again; say what is not told; wait for the next time."""
         group, now_ms = self.group, self.state.now_ms
         firing = {one.metadata.name: one for one in self.members if self._memory(one).firing}
+        again = group.told_ms >= 0 and now_ms - group.told_ms >= self.way.repeat_ms
+        interval_ms = self.way.interval_ms
+        if firing.keys() == group.told.keys() and firing and not again and not group.refused:
+            group.due_ms = now_ms + interval_ms if interval_ms else 0
+            return  # nothing began, ended or is due again: as it is at almost every look
         self._forget(firing)
         if not firing and not group.told:
             del self.service.groups[self.way.key]
             return
-        group.due_ms = now_ms + self.way.interval_ms if self.way.interval_ms else 0
+        group.due_ms = now_ms + interval_ms if interval_ms else 0
         over = {
             one.metadata.name: one for one in self.members if one.metadata.name in group.told.keys() - firing.keys()
         }
@@ -70,7 +75,6 @@ class Telling:
             refusal = self._refusal(one)
             if refusal is not None:
                 self._quiet[name] = refusal
-        again = group.told_ms >= 0 and now_ms - group.told_ms >= self.way.repeat_ms
         self._refuse(firing, over, writer, again=again)
         new = [name for name in firing if name not in group.told and name not in self._quiet]
         loud = [one for name, one in firing.items() if name not in self._quiet]
