@@ -44,7 +44,8 @@ def _fold(state: State, fact: facts.Fact, writer: Writer) -> list[str]:
     if isinstance(fact, facts.Samples):
         return fold_samples(state, fact)
     if isinstance(fact, facts.Tick):
-        state.read_until_ms = max(state.read_until_ms, fact.read_until_ms)
+        # nobody has read what was not written yet: who says so has a wrong clock, and all would look silent to it
+        state.read_until_ms = max(state.read_until_ms, min(fact.read_until_ms, state.now_ms))
     elif isinstance(fact, facts.Genesis):
         state.journal_id, state.partitions = fact.journal_id, fact.partitions
     elif is_new(state, fact.source):

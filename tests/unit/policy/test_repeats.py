@@ -49,6 +49,13 @@ def test_time_never_goes_back():
     assert made.state.read_until_ms == read
 
 
+def test_a_tick_of_a_clock_that_is_ahead_makes_nothing_look_silent():
+    made = journal(wanted=2)
+    made.tick(behind_s=-7200)
+    assert made.state.read_until_ms == made.state.now_ms
+    assert reasons(made.samples(90, 90)) == ["ABOVE_TARGET"]
+
+
 def test_an_outcome_nobody_waits_for_leaves_the_pending_scaling_alone():
     made = journal(wanted=2)
     (one,) = made.samples(90, 90)
