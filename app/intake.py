@@ -4,14 +4,14 @@ It turns records of any format into facts, in one order per journal partition. T
 effects is in `handle`: read → write facts and quarantine → acknowledged → commit. Facts of one
 source partition are written in source order, one unacknowledged write a journal partition, so
 after a crash facts can come again but never with a hole; the auto-scaler's marks skip repeats.
-A write that fails ends the process before anything is committed.
+A write that fails ends the process before anything is committed. Its only clock is Kafka's, from
+the answers to its writes: samples ahead of it are refused, and ticks say up to when was read by it.
 
 `faust -A app.intake worker -l info` runs it alone.
 """
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
@@ -26,6 +26,7 @@ from app.settings import Settings
 from app.stream.blocks import Block
 from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
+from app.stream.clock import Clock
 from app.stream.ending import Halt, guarded
 from app.stream.progress import Progress
 from app.stream.topics import CONTROL, JOURNAL, OUTCOMES, QUARANTINE, topic_ids
@@ -47,12 +48,15 @@ class Intake:
         self.pattern = re.compile(config.service_pattern)
         self.ids: dict[str, str] = {}
         self.seen: dict[TP, int] = {}
-        self.progress = Progress(config, app.conf.id, self.kinds, now_ms)
+        self.clock = Clock()
+        self.progress = Progress(config, app.conf.id, self.kinds, self.clock.now_ms)
 
     async def handle(self, kind: Kind, block: Block) -> None:
         """One block of one source partition; others are handled meanwhile."""
         if block.records:
             await self._know_id(block)
+            if not self.clock.heard:
+                await self._tick(0, 0)  # it says nothing, but the answer tells the time
             await self._block(kind, block)
 
     async def assigned(self, *_: Any, **__: Any) -> None:
@@ -79,7 +83,8 @@ class Intake:
         tp = block.tp
         topic_id = self.ids[tp.topic]
         raws = [Raw(tp.topic, topic_id, tp.partition, r.offset, r.timestamp, r.key, r.value) for r in block.records]
-        found = read(kind, raws, Rules(self.partitions, self.pattern, int(self.config.future_s * 1000), now_ms()))
+        future_ms, now_ms = int(self.config.future_s * 1000), self.clock.now_ms()
+        found = read(kind, raws, Rules(self.partitions, self.pattern, future_ms, now_ms))
         await asyncio.gather(
             *(self._facts(partition, facts) for partition, facts in found.facts.items()),
             self._quarantine(tp.topic, found.quarantined),
@@ -88,7 +93,7 @@ class Intake:
 
     async def _facts(self, partition: int, facts: list[Fact]) -> None:
         for fact in facts:
-            await self._write(JOURNAL, encode(fact), partition)
+            await self._journal(encode(fact), partition)
             metrics.FACTS.labels(str(fact.__struct_config__.tag)).inc()
 
     async def _quarantine(self, topic: str, quarantined: list[Quarantined]) -> None:
@@ -98,22 +103,22 @@ class Intake:
             metrics.QUARANTINED.labels(topic).inc()
             log.warning("quarantined", topic=topic, partition=one.partition, offset=one.offset, why=one.reason)
 
-    async def _write(self, topic: str, value: bytes, partition: int) -> None:
-        await (await self.app.producer.send(topic, None, value, partition, None, None))
+    async def _journal(self, value: bytes, partition: int) -> None:
+        self.clock.hear((await self._write(JOURNAL, value, partition)).timestamp)
+
+    async def _write(self, topic: str, value: bytes, partition: int) -> Any:
+        return await (await self.app.producer.send(topic, None, value, partition, None, None))
 
     async def tick(self) -> None:
         """Say to every partition that time has passed; only the owner of the control topic does."""
         if TP(CONTROL, 0) not in self.app.consumer.assignment():
             return
-        read_until_ms = await asyncio.to_thread(self.progress.look)
+        read_until_ms = await asyncio.to_thread(self.progress.look) if self.clock.heard else 0
         metrics.READ_UNTIL.set(read_until_ms / 1000)
-        value = encode(Tick(read_until_ms))
-        await asyncio.gather(*(self._write(JOURNAL, value, partition) for partition in range(self.partitions)))
+        await asyncio.gather(*(self._tick(read_until_ms, partition) for partition in range(self.partitions)))
 
-
-def now_ms() -> int:
-    """The host's clock: only for samples ahead of it, and for how far was read; decisions use the journal's."""
-    return time.time_ns() // 1_000_000
+    async def _tick(self, read_until_ms: int, partition: int) -> None:
+        await self._journal(encode(Tick(read_until_ms)), partition)
 
 
 def build(config: Settings) -> faust.App:

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         "group `service`. The default takes `web` from `web-03`.",
     )
     future_s: float = Field(
-        60.0, gt=0, description="Seconds a sample may be ahead of the clock before it is quarantined."
+        60.0, gt=0, description="Seconds a sample may be ahead of Kafka's clock before it is quarantined."
     )
     checkpoint_s: float = Field(
         1.0, gt=0, description="Least seconds between two writes of a partition's state: what a crash reads again."

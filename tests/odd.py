@@ -1,4 +1,4 @@
-"""Odd workers and routers: `python -m tests.odd [clock=FILE] [newer] worker|router`.
+"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] worker|app|app.router`.
 
 `clock=FILE`: the clock is wrong by as many seconds as stand in the file, and jumps when that changes: for the Python
 code of the program, its libraries' too, and for the times that it gives its messages on Kafka. `newer`: the code of a
@@ -60,17 +60,17 @@ def _newer() -> None:
 
 
 def main(*words: str) -> None:
-    """Run the program that the last word names."""
+    """Run the program that the last word names: the worker, or an app of Faust."""
     *odd, program = words
     for word in odd:
         if word.startswith("clock="):
             Clock(Path(word.removeprefix("clock="))).set()
     if "newer" in odd:
         _newer()
-    if program == "router":
+    if program != "worker":
         from faust.cli.faust import cli
 
-        sys.argv = ["faust", "-A", "app.router", "worker", "-l", "info"]
+        sys.argv = ["faust", "-A", program, "worker", "-l", "info"]
         cli()
     else:
         from celery.__main__ import main as celery

@@ -45,11 +45,14 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
 
+_TIME: Final = {"message.timestamp.type": "LogAppendTime"}
+"""Of a program whose clock is an hour ahead Kafka would refuse the records: all have its own time instead."""
+
+
 def _kept(days: int, **more: str) -> dict[str, str]:
     """Settings of a topic that is kept for some days (0: for ever)."""
-    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS or -1)} | {
-        key.replace("_", "."): value for key, value in more.items()
-    }
+    kept = {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS or -1)}
+    return kept | _TIME | {key.replace("_", "."): value for key, value in more.items()}
 
 
 _LARGE: Final = str(STATE_BYTES + 1_000_000)
@@ -57,14 +60,10 @@ _LARGE: Final = str(STATE_BYTES + 1_000_000)
 TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         JOURNAL, "facts in one order; the append time is the engine's clock",
-        config=_kept(8, message_timestamp_type="LogAppendTime", compression_type="lz4", max_message_bytes="2000000"),
+        config=_kept(8, compression_type="lz4", max_message_bytes="2000000"),
     ),
     Topic(DECISIONS, "decisions and refusals: the audit log and the outbox", config=_kept(365, compression_type="lz4")),
-    Topic(
-        # Kafka refuses the time of a worker whose clock is an hour ahead: it gives its own
-        OUTCOMES, "what became of each action",
-        config=_kept(365, message_timestamp_type="LogAppendTime"),
-    ),
+    Topic(OUTCOMES, "what became of each action", config=_kept(365)),
     Topic(CONTROL, "policies and commands, in one order, for ever", 1, _kept(0, max_message_bytes="2000000")),
     Topic(SNAPSHOTS, "state now and then: where replay starts", config=_kept(8, max_message_bytes=_LARGE)),
     Topic(QUARANTINE, "input that could not be read, with its reason", 1, _kept(30, max_message_bytes="2000000")),
@@ -73,7 +72,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         config={
             "cleanup.policy": "compact", "segment.bytes": "33554432", "min.cleanable.dirty.ratio": "0.1",
             "max.compaction.lag.ms": "60000", "max.message.bytes": _LARGE,
-        },
+        } | _TIME,
     ),
 )  # fmt: skip
 """Every topic of ours."""

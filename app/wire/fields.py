@@ -80,7 +80,7 @@ def at_ms(given: object, raw: Raw, rules: Rules) -> int:
     if found > rules.now_ms + rules.future_ms:
         ahead_s = (found - rules.now_ms) / 1000
         raise UnreadableError(
-            f"the time is {ahead_s:.0f} s ahead of the clock, and at most {rules.future_ms / 1000:.0f} s are taken"
+            f"the time is {ahead_s:.0f} s ahead of Kafka's clock, and at most {rules.future_ms / 1000:.0f} s are taken"
         )
     return found
 

@@ -65,7 +65,7 @@ class Crew:
         """Start the router, or a worker."""
         more, odd = {"HEADRACE_INSTANCE": name}, self.odd.get(name)
         if odd:
-            command = ["python", "-m", "tests.odd", *odd, "router" if name == ROUTER else "worker"]
+            command = ["python", "-m", "tests.odd", *odd, "app.router" if name == ROUTER else "worker"]
         elif name == ROUTER:
             command = ["faust", "-A", "app.router", "worker", "-l", "info"]
         else:
