@@ -8,30 +8,27 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from app.policy.windows import Window
+from app.policy.windows import LAST, LEAST, MOST, TOTALS, Window
 
 
 def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float | None:
     """`avg`, `min`, `max`, `sum`, `count`, `last` or `rate` of all samples of all series since a moment."""
     if function == "rate":
         return rate(windows, from_ms)
-    found = [one.rows_since(from_ms) for one in windows]
-    if not any(found):
-        return None
     match function:
         case "min":
-            return min([row[4] for rows in found for row in rows])
+            return min([value for one in windows for (value,) in one.read_since(LEAST, from_ms)], default=None)
         case "max":
-            return max([row[5] for rows in found for row in rows])
+            return max([value for one in windows for (value,) in one.read_since(MOST, from_ms)], default=None)
         case "last":
-            newest = [rows[-1][6] for rows in found if rows]
-            return sum(newest) / len(newest)
+            newest = [found[-1][0] for one in windows if (found := list(one.read_since(LAST, from_ms)))]
+            return sum(newest) / len(newest) if newest else None
     total, count = 0.0, 0
-    for rows in found:
-        for _, samples, _, added, _, _, _ in rows:
+    for one in windows:
+        for samples, added in one.read_since(TOTALS, from_ms):
             total += added
             count += samples
-    return {"avg": total / count, "sum": total, "count": float(count)}[function]
+    return {"avg": total / count, "sum": total, "count": float(count)}[function] if count else None
 
 
 def rate(windows: Sequence[Window], from_ms: int) -> float | None:

@@ -178,8 +178,8 @@ def _highest(past: Past, asked: int, cutoff_ms: int, now_ms: int) -> int:
     for place, one in enumerate(past.recommendations):
         if one.at_ms < cutoff_ms:
             slot = place
-        else:
-            found = max(found, one.replicas)
+        elif one.replicas > found:
+            found = one.replicas
     _remember(past, asked, now_ms, slot)
     return found
 
@@ -191,11 +191,12 @@ def _between(past: Past, limits: Limits, current: int, asked: int, now_ms: int) 
     up = down = asked
     slot = None
     for place, one in enumerate(past.recommendations):
-        if one.at_ms > up_ms:
-            up = min(up, one.replicas)
-        if one.at_ms > down_ms:
-            down = max(down, one.replicas)
-        if one.at_ms < up_ms and one.at_ms < down_ms:
+        at_ms, replicas = one.at_ms, one.replicas
+        if replicas < up and at_ms > up_ms:
+            up = replicas
+        if replicas > down and at_ms > down_ms:
+            down = replicas
+        if at_ms < up_ms and at_ms < down_ms:
             slot = place
     _remember(past, asked, now_ms, slot)
     return min(max(current, up), down)

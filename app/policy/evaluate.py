@@ -97,7 +97,7 @@ def _remind(state: State, name: str, service: Service, meant: Meant, forgotten_m
     asked += [(memories[one.metadata.name], one.spec.every_ms) for one in meant.scales]
     busy = service.groups or service.watches or service.undone
     service.calm_ms = 0 if busy else min([ready_ms(*one) for one in asked], default=0)
-    times = [forgotten_ms, *due(state, name)]
+    times = [forgotten_ms, *due(state, name)] if busy else [forgotten_ms]
     if service.series or service.observed or alerts:
         times += [memory.looked_at_ms + max(every_ms, ALONE_MS) for memory, every_ms in asked]
         times += [group.due_ms for group in service.groups.values() if group.due_ms]

@@ -38,18 +38,25 @@ class _Above(NamedTuple):
     repeat_s: float = 14_400.0
 
 
-_ways: dict[tuple[str, str, str], tuple[Way, ...]] = {}
+Groups = dict[str, tuple[Way, list[AlertPolicy]]]
+"""By the keys of their ways: the alerts that go each way."""
+
+_groups: dict[tuple[str, str], Groups] = {}
 _MANY: Final = 100_000
 
 
-def ways_of(state: State, service: str, alert: AlertPolicy) -> tuple[Way, ...]:
-    """The ways of one alert of one service; found once for each set of policies."""
-    key = (state.fingerprint, service, alert.metadata.name)
-    found = _ways.get(key)
+def groups_of(state: State, service: str) -> Groups:
+    """The alerts of a service by the ways that they go; found once for each set of policies."""
+    key = (state.fingerprint, service)
+    found = _groups.get(key)
     if found is None:
-        if len(_ways) >= _MANY:
-            _ways.clear()
-        found = _ways[key] = ways(alert, service, meant_for(state, service).alerting)
+        if len(_groups) >= _MANY:
+            _groups.clear()
+        found, meant = {}, meant_for(state, service)
+        for alert in meant.alerts:
+            for way in ways(alert, service, meant.alerting):
+                found.setdefault(way.key, (way, []))[1].append(alert)
+        _groups[key] = found
     return found
 
 

@@ -15,7 +15,7 @@ from app.policy.fold import meant_for, silenced
 from app.policy.inhibit import inhibitor
 from app.policy.messages import Told, notification
 from app.policy.model_alert import AlertPolicy
-from app.policy.routing import Way, ways_of
+from app.policy.routing import Way, groups_of
 from app.policy.state import Group, Service, State
 from app.policy.writer import Writer
 
@@ -25,11 +25,7 @@ Refusal = tuple[Reason, dict[str, Any]]
 
 def tell(state: State, name: str, service: Service, writer: Writer) -> None:
     """Tell people what is due of a service's alerts; groups that no alert goes to any more are dropped."""
-    alerts = meant_for(state, name).alerts
-    found: dict[str, tuple[Way, list[AlertPolicy]]] = {}
-    for one in alerts:
-        for way in ways_of(state, name, one):
-            found.setdefault(way.key, (way, []))[1].append(one)
+    found = groups_of(state, name)
     for key in [key for key in service.groups if key not in found]:
         del service.groups[key]
     for key, (way, members) in found.items():

@@ -9,9 +9,9 @@ would take six times the memory, and the state as much longer to be written and 
 """
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -27,6 +27,10 @@ _packed: Final = Struct("<qd").pack
 _row: Final = Struct("<qIIdddd")
 _place: Final = Struct("<q")
 _SIZE: Final = _row.size
+TOTALS: Final = Struct("<8xI4xd24x")
+"""Of a row: how many samples, and their total."""
+LEAST, MOST, LAST = Struct("<24xd16x"), Struct("<32xd8x"), Struct("<40xd")
+"""Of a row: the least, the most, the newest."""
 _NONE: Final[Mapping[int, list[tuple[int, float]]]] = {}
 
 
@@ -116,17 +120,24 @@ class Window(msgspec.Struct, array_like=True, gc=False):
 
     def since(self, from_ms: int) -> list[Bucket]:
         """Buckets that reach into the time after a moment."""
-        return list(map(Bucket._make, self.rows_since(from_ms)))
+        return list(map(Bucket._make, _row.iter_unpack(self.rows[self._first(from_ms) :])))
 
-    def rows_since(self, from_ms: int) -> list[tuple[int, int, int, float, float, float, float]]:
-        """The same as plain tuples: twice as fast."""
+    def read_since(self, columns: Struct, from_ms: int) -> Iterator[tuple[Any, ...]]:
+        """Only `TOTALS`, `LEAST`, `MOST` or `LAST` of those buckets: twice as fast."""
+        return columns.iter_unpack(self.rows[self._first(from_ms) :])
+
+    def _first(self, from_ms: int) -> int:
+        """Where the rows of those buckets begin."""
         rows, first = self.rows, from_ms // self.width_ms
-        if not rows:
-            return []
+        end = len(rows)
+        if not end:
+            return 0
         # places only grow, so of the rows before this one none is late enough
-        at = len(rows) - _SIZE * (_place.unpack_from(rows, len(rows) - _SIZE)[0] - first + 1)
-        found = list(_row.iter_unpack(rows if at <= 0 else rows[at:]))
-        return found if found and found[0][0] >= first else [row for row in found if row[0] >= first]
+        at = end - _SIZE * (_place.unpack_from(rows, end - _SIZE)[0] - first + 1)
+        at = max(at, 0)
+        while at < end and _place.unpack_from(rows, at)[0] < first:
+            at += _SIZE
+        return at
 
     def moment(self, bucket: Bucket) -> int:
         """When the newest sample of a bucket was taken."""
