@@ -30,6 +30,7 @@ from tests.counting import check_decisions, check_state, states
 from tests.processes import wait_for
 
 LOAD = Load(services=500, hosts=10, rate=300, deploys=20)
+MANY = Load(services=5000, hosts=10, rate=300, deploys=20)
 ROUNDS = 1
 
 
@@ -114,6 +115,22 @@ def test_how_soon_it_goes_on(chaos_settings, chaos_env, processes, tmp_path, see
         f"{LOAD.series:,} series of {LOAD.services} services in {chaos_settings.partitions} journal partitions, "
         f"{LOAD.rate} samples and {LOAD.deploys} deploys a second; one to three workers.",
     )
+
+
+@pytest.mark.timeout(1200)
+def test_how_soon_a_worker_with_ten_times_the_series_is_back(chaos_settings, chaos_env, processes, tmp_path, seed):
+    with Traffic(chaos_settings, MANY, seed) as traffic:
+        stage = Stage(chaos_settings, Fleet(processes, chaos_env), traffic)
+        stage.fleet.timed("only")
+        stage.begin(tmp_path)
+        stage.ready()
+        took_s, state_s = zip(*(_restart(stage) for _ in range(3)), strict=True)
+        sent = traffic.pause()
+        stage.ready()
+        stage.fleet.stop("only")
+    check_state(chaos_settings, sum(sent.by_partition.values()))
+    check_decisions(chaos_settings)
+    report.timed({"large": took_s, "large state": state_s}, f"Ten times as many: {MANY.series:,}.")
 
 
 def _survivor(stage: Stage) -> float:
