@@ -133,7 +133,7 @@ class Window(msgspec.Struct, array_like=True, gc=False):
         if not end:
             return 0
         # places only grow, so of the rows before this one none is late enough
-        at = end - _SIZE * (_place.unpack_from(rows, end - _SIZE)[0] - first + 1)
+        at: int = end - _SIZE * (_place.unpack_from(rows, end - _SIZE)[0] - first + 1)
         at = max(at, 0)
         while at < end and _place.unpack_from(rows, at)[0] < first:
             at += _SIZE

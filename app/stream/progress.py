@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from app.settings import Settings
+from app.stream.answered import answered
 
 TIMEOUT_S: Final = 5.0
 NOTES: Final = 600
@@ -25,8 +26,11 @@ class Progress:
     """`read_until` of a consumer group over some topics."""
 
     def __init__(self, settings: Settings, group: str, topics: Iterable[str], now_ms: Callable[[], int]) -> None:
-        self._admin = AdminClient(settings.librdkafka(log_level=0))
-        self._group = group
+        config = settings.librdkafka(log_level=0)
+        self._admin = AdminClient(config)
+        # not asked of the admin client: where the coordinator has moved, that ends the process in its C code
+        # (rd_kafka_cgrp_op of librdkafka 2.16 is given the group that only a consumer has)
+        self._member = Consumer(config | {"group.id": group, "enable.auto.commit": False})
         self._topics = tuple(topics)
         self._now_ms = now_ms
         self._notes: deque[tuple[int, Ends]] = deque(maxlen=NOTES)
@@ -53,13 +57,12 @@ class Progress:
             {partition: OffsetSpec.latest() for partition in self._partitions()},  # type: ignore[no-untyped-call]
             request_timeout=TIMEOUT_S,
         )
-        return {(p.topic, p.partition): future.result(TIMEOUT_S).offset for p, future in futures.items()}
+        return {(p.topic, p.partition): answered(future, TIMEOUT_S).offset for p, future in futures.items()}
 
     def _committed(self) -> Ends:
-        wanted = ConsumerGroupTopicPartitions(self._group, None)
-        future = self._admin.list_consumer_group_offsets([wanted], request_timeout=TIMEOUT_S)[self._group]
-        found = future.result(TIMEOUT_S).topic_partitions or []
-        return {(p.topic, p.partition): p.offset for p in found}
+        self._member.poll(0)  # it has no partitions; what it has to say of lost connections would pile up
+        found = self._member.committed(self._partitions(), TIMEOUT_S)
+        return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
 
 def _reached(ends: Ends, committed: Ends) -> bool:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type:
 
 from app.policy.facts import LAYOUT, Genesis, encode
 from app.settings import Settings
+from app.stream.answered import answered
 
 TIMEOUT_S: Final = 20.0
 """Longest wait for one answer of Kafka."""
@@ -108,7 +109,7 @@ def init(settings: Settings, *, sources: bool = True) -> list[str]:
     made = [topic.topic for topic in wanted]
     for name, future in (admin.create_topics(wanted) if wanted else {}).items():
         try:
-            future.result(TIMEOUT_S)
+            answered(future, TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicsError(f"topic {name} could not be made: {error.args[0].str()}") from error
@@ -166,7 +167,7 @@ def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, future in admin.describe_topics(wanted, request_timeout=TIMEOUT_S).items():
         with suppress(KafkaException):
-            found[name] = str(future.result(TIMEOUT_S).topic_id)
+            found[name] = str(answered(future, TIMEOUT_S).topic_id)
     return found
 
 
@@ -207,10 +208,13 @@ def _configs(admin: AdminClient, topics: list[Topic]) -> dict[Topic, dict[str, s
     by_name = {topic.name: topic for topic in topics}
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in by_name]
     futures = admin.describe_configs(resources) if resources else {}
-    return {
-        by_name[resource.name]: {key: entry.value for key, entry in future.result(TIMEOUT_S).items()}
-        for resource, future in futures.items()
-    }
+    try:
+        return {
+            by_name[resource.name]: {key: entry.value for key, entry in answered(future, TIMEOUT_S).items()}
+            for resource, future in futures.items()
+        }
+    except KafkaException as error:
+        raise TopicsError(f"Kafka does not say how its topics are set up ({error.args[0].str()}); try again") from error
 
 
 def _ends(settings: Settings, partitions: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from faust.types.tuples import TP
 
 from app import metrics
 from app.settings import Settings
+from app.stream.answered import answered
 from app.stream.ending import broken
 
 TIMEOUT_S: Final = 5.0
@@ -72,7 +73,7 @@ class Kafka:
         failed: KafkaException | None = None
         for one, future in futures.items():
             try:
-                found[TP(one.topic, one.partition)] = future.result(TIMEOUT_S).offset
+                found[TP(one.topic, one.partition)] = answered(future, TIMEOUT_S).offset
             except KafkaException as error:  # its leader is away: no fault of ours
                 failed = error
         if failed and not found:
@@ -82,7 +83,7 @@ class Kafka:
     def unowned(self, group: str, topics: Iterable[str]) -> list[TP]:
         """Partitions of the topics that no member of a stable group has."""
         [future] = self._admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S).values()
-        members = future.result(TIMEOUT_S).members
+        members = answered(future, TIMEOUT_S).members
         owned = {TP(tp.topic, tp.partition) for one in members for tp in one.assignment.topic_partitions}
         there = self._admin.list_topics(timeout=TIMEOUT_S).topics
         return [
