@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     )
     kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
     kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
-    kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates.")
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file of the CA of the brokers' certificates; used with a user only."
+    )
     rabbitmq_url: str = Field(
         "amqp://guest:guest@127.0.0.1:5672//",
         description="RabbitMQ, as `amqp://user:password@host:port/vhost`. RabbitMQ's own default, here. "
@@ -55,7 +57,7 @@ class Settings(BaseSettings):
         description="Partitions of a journal that is yet to be made: the most auto-scalers that can share it. "
         "Fixed once made; 16 leaves room to grow without making small set-ups slow.",
     )
-    replication: int = Field(1, ge=1, description="Replicas of topics yet to be made. 3 in production.")
+    replication: int = Field(1, ge=1, description="Replicas of our topics; each start compares them. 3 in production.")
     metric_topics: str = Field("metrics", description="Topics of metrics to read, comma separated.")
     event_topics: str = Field("deploy_events", description="Topics of deploys and changes, comma separated.")
     instance_topics: str = Field("instances", description="Topics on which observers report instances.")

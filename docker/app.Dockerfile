@@ -10,6 +10,8 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r r
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY tasks tasks
+# the demo's, which the wheel takes along
+COPY examples/policies examples/policies
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     )
     kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
     kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
-    kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers' certificates.")
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file of the CA of the brokers' certificates; used with a user only."
+    )
 
     lease_s: float = Field(15.0, ge=2, description="Seconds after which the action of a dead worker is taken over.")
     ledger_days: float = Field(
@@ -41,7 +43,8 @@ class Settings(BaseSettings):
         description="TOML file of what actions name: receivers, balancers, dashboards, books, webhooks and commands.",
     )
     build_command: str = Field(
-        "", description="Command of a build, in its own directory, with repo, branch and commit in the environment."
+        "",
+        description="Command of a build, in its own directory, told HEADRACE_REPO, HEADRACE_BRANCH, HEADRACE_COMMIT.",
     )
     build_dir: Path = Field(Path(".headrace/builds"), description="Where builds have their directories and logs.")
     build_s: float = Field(1200.0, gt=0, le=1500, description="Longest a build may take; RabbitMQ gives up at 1800.")

@@ -44,7 +44,8 @@ def settings() -> Iterator[str]:
     yield (
         "All settings are environment variables. `app/settings.py` and `tasks/settings.py` are the only readers of "
         "the environment; `BROKER_URL` and `CELERY_BROKER_URL` change nothing. `headrace doctor` prints those of the "
-        "stream side with their values and where each came from. An address set to nothing means: without that server."
+        "stream side with their values and where each came from. An address of "
+        "Kafka or of the stream side's RabbitMQ that is set to nothing means: without it."
     )
     for title, cls in (("The stream side and the command `headrace`", StreamSettings), ("The workers", WorkerSettings)):
         yield f"## {title}"
@@ -75,7 +76,9 @@ def metrics() -> Iterator[str]:
     yield "# Metrics"
     yield (
         "What Prometheus can read: a closed list. The stream side serves them on loopback at `HEADRACE_METRICS_PORT`, "
-        "a worker at `HEADRACE_WORKER_METRICS_PORT`; unset, neither does. Nothing is counted per sample."
+        "a worker at `HEADRACE_WORKER_METRICS_PORT`; unset, neither does. One process has a port: on one machine give "
+        "each worker, and each app that runs alone, its own. Those of the gateway are at its `/metrics/`. Nothing is "
+        "counted per sample."
     )
     for title, module in (("The stream side", stream_metrics), ("The workers", worker_metrics)):
         yield f"## {title}"

@@ -39,10 +39,10 @@ somebody paused (`headrace pause`) is left as it is.\
 """
 
 AUTOSCALER = """\
-A document of `autoscaling/v2` as it is. The workload's name is the service; it is looked at every 15 s and decides
-exactly as Kubernetes' own controller does on the same numbers, reasons of the conditions included.
-What is decided is done by the driver `kubernetes` on the workload that it names
-([operations.md](operations.md#kubernetes)), so take the document out of the cluster: two that scale one workload
+A document of `autoscaling/v2` as it is, if it names its metrics and none is of type ContainerResource. The workload's
+name is the service; it is looked at every 15 s and decides exactly as Kubernetes' own controller does on the same
+numbers, reasons of the conditions included. What is decided is done by the driver `kubernetes` on the workload that it
+names ([operations.md](operations.md#kubernetes)), so take the document out of the cluster: two that scale one workload
 fight.\
 """
 
@@ -55,7 +55,8 @@ windows of the service's series:
 - `last` and `absent` take a metric, `ratio` two numbers, `replicas()` nothing;
 - a metric may have matchers: `rate("requests{code='500'}", "5m")`.
 
-Names, windows and shares are literals, and all numbers doubles, so write `90.0`. A window is exact to an eighteenth of
+Names, windows and shares are literals, and all numbers doubles, so write `90.0`. Divide by a number, or with `ratio`,
+which is unknown where the second is 0. A window is exact to an eighteenth of
 the longest that is asked of its metric, and an hour at most. What cannot be said, because data are missing, is unknown:
 it neither fires nor resolves, and is told as such.
 
@@ -95,7 +96,7 @@ do.
 was overtaken before it was judged, the one before it; if none is known, nothing is done and people are told. A deploy
 is rolled back once at most, and a service has one rollback at a time, in which it is not scaled. What the rollback
 itself sends is not watched as a deploy; if it fails, people are told and it is not tried again. A service that somebody
-paused is judged and not rolled back.
+paused in both directions is judged and not rolled back.
 
 **Deploys that overlap.** A deploy that begins while another is watched takes its place, with the baseline from before
 both. A version is watched again only when a new deploy of it was announced by `deploy_started`, or another version came
@@ -114,7 +115,7 @@ TIMELINES = """\
 `headrace policy test FILE…` runs timelines against policies, without a server, in the manner of promtool; a directory
 stands for its files, and `--junit FILE` writes the results for a CI. Each scaling and each rollback that is decided is
 done at once, unless `actuator` says otherwise. The notation of values is promtool's: `50x4` is 50 and four more,
-`50+5x4` each 5 higher, `_x3` none and three times more none.\
+`50+5x4` each 5 higher, `_x3` three times none.\
 """
 
 ABOUT = {

@@ -36,9 +36,9 @@ def resume(
     reason: str = typer.Option("", "--reason", "-r", help="Why, for those who read history."),
     author: str | None = authors.AUTHOR,
 ) -> None:
-    """Let a paused service scale again, in both directions."""
+    """End the pauses that were given in the same words, in both directions."""
     _send(Verb.RESUME, service, reason, author or authors.default(), 0)
-    typer.echo(f"scaling of {service} goes on")
+    typer.echo(f"pauses of {service} end; one given in other words, like *, is ended by those")
 
 
 def silence(

@@ -34,7 +34,7 @@ def load(paths: Sequence[Path]) -> list[PolicyDocument]:
     texts = {str(file): file.read_text(encoding="utf-8", errors="replace") for path in paths for file in files_in(path)}
     found = files.load(texts)
     if not found:
-        raise Failure(f"there is no policy in {', '.join(map(str, paths))}; name files with documents of kind Scale")
+        raise Failure(f"there is no policy in {', '.join(map(str, paths))}; name files that hold some")
     return found
 
 

@@ -51,7 +51,7 @@ def kind_of(message: Any) -> str:
     if isinstance(first, dict):
         if "type" in first or "specversion" in first or "context" in first:
             return "events"
-        if "wanted" in first and "ready" in first:
+        if "wanted" in first or "instances" in first:
             return "instances"
     return "metrics"
 

@@ -149,7 +149,8 @@ class RolloutSpec(Strict):
         300.0, alias="stale", description="A series that is silent for longer is missing, and unknown is no verdict."
     )
     driver: Annotated[
-        str, Field(description="What the workers roll back with: `simulated`, a fleet in Redis, or `kubernetes`.")
+        Literal["simulated", "kubernetes"],
+        Field(description="What the workers roll back with: a fleet in Redis, or Kubernetes."),
     ] = "simulated"
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
     mode: Mode = "active"

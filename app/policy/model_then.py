@@ -4,7 +4,7 @@ Part of `app.policy.model_alert`; `app.policy.then` and `app.policy.routing` rea
 """
 
 import re
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -84,7 +84,9 @@ class Back(Strict):
     environment: Annotated[
         str | None, Field(description="Where; left out: where the service runs, if that is one environment.")
     ] = None
-    driver: Annotated[str, Field(description="What the workers roll back with.")] = "simulated"
+    driver: Annotated[Literal["simulated", "kubernetes"], Field(description="What the workers roll back with.")] = (
+        "simulated"
+    )
     target: Annotated[str, Field(description="What the driver calls the service; empty: its name.")] = ""
 
 

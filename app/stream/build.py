@@ -50,7 +50,7 @@ def build(name: str, topics: Iterable[str], settings: Settings, *, state: bool =
     uvloop.install()  # before Faust asks for a loop
     app = faust.App(
         name,
-        env_prefix="HEADRACE_FAUST_",  # Faust's BROKER_URL would override the address given here
+        env_prefix="=",  # no variable has such a name: Faust's BROKER_URL would override the address given here
         broker=f"headrace://{settings.bootstrap}",
         broker_credentials=_credentials(settings),
         datadir=datadir,

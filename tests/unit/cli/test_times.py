@@ -45,6 +45,8 @@ def test_a_duration_is_in_milliseconds():
         ({"type": "deployed", "service": "web"}, "events"),
         ({"specversion": "1.0"}, "events"),
         ({"service": "web", "wanted": 3, "ready": 2}, "instances"),
+        ({"service": "web", "wanted": 3}, "instances"),
+        ({"service": "web", "instances": []}, "instances"),
         ([], "metrics"),
         ("text", "metrics"),
     ],

@@ -4,6 +4,9 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,19 @@ def test_images_are_locked_and_run_as_nobody_special(name):
         assert all((ROOT / part).exists() for part in source.split())
         ignored = (ROOT / ".dockerignore").read_text().splitlines()
         assert all(f"!{part}" in ignored for part in source.split())
+
+
+@pytest.mark.parametrize("name", ["app", "tasks"])
+def test_the_package_can_be_built_from_what_an_image_copies(name, tmp_path):
+    text = (DOCKER / f"{name}.Dockerfile").read_text()
+    for sources, target in re.findall(r"^COPY (?!--from)(.+) (\S+)$", text, re.MULTILINE):
+        for source in sources.split():
+            there = tmp_path / (source if target == "./" else target)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, there, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / source, there)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "dist").glob("headrace-*.whl"))) == 1
