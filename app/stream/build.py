@@ -146,7 +146,10 @@ def configured() -> Settings:
     except ValidationError as error:
         sys.exit(f"headrace: {mistakes(error)}.")
     logs.setup(config)
-    metrics.serve(config)
+    try:
+        metrics.serve(config)
+    except OSError as error:
+        sys.exit(f"headrace: port {config.metrics_port} of HEADRACE_METRICS_PORT cannot be had: {error.strerror}.")
     return config
 
 

@@ -1,5 +1,6 @@
 """What is not as it should be is said at the start: one sentence, no traceback, an exit code that is not 0."""
 
+import socket
 from time import sleep
 from urllib.parse import urlsplit
 
@@ -67,6 +68,12 @@ def test_settings_of_topics_that_differ_are_named(clean, said):
     sentence = said()
     for topic, key, value in differ:
         assert f"topic {topic} has {key}={value} and should have {key}=" in sentence
+
+
+def test_a_port_for_metrics_that_another_app_has_is_named(clean, said):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port} of HEADRACE_METRICS_PORT cannot be had" in said(HEADRACE_METRICS_PORT=str(port))
 
 
 def test_topics_with_fewer_replicas_than_are_wanted_are_named(clean, said):
