@@ -1,0 +1,51 @@
+"""What the calls of an expression come to: which series are asked, and from which moment on."""
+
+import pytest
+
+from app.policy.answers import Answers
+from app.policy.calls import Call
+from tests.unit.policy.builders import START_MS, Journal, policy
+from tests.unit.policy.test_alerts import alert, states
+
+WIDTH_MS = 2000
+"""Of a bucket of the longest window that is asked for, 36 seconds."""
+
+
+def journal(expr='avg("cpu", "36s") > 1000.0'):
+    made = Journal()
+    made.policies(alert(expr=expr, for_="0s"))
+    return made
+
+
+def answer(made, call, since_ms=0):
+    service = made.state.services["web"]
+    return Answers(made.state, service, 30_000, since_ms).answer(call)
+
+
+@pytest.mark.parametrize(("wanted", "said"), [(2, []), (3, ["ALERT_FIRING"])])
+def test_replicas_are_those_of_the_service(wanted, said):
+    made = journal('replicas() >= 3.0 && last("cpu") > 1.0')
+    made.instances(wanted)
+    assert states(made.samples(5)) == said
+    assert answer(made, Call("replicas")) == wanted
+
+
+@pytest.mark.parametrize(("late_ms", "value"), [(0, 20.0), (1, 30.0), (-1, 20.0)])
+def test_after_a_moment_counts_the_first_bucket_that_has_nothing_of_before_it(late_ms, value):
+    made = journal()
+    begins_ms = START_MS // WIDTH_MS * WIDTH_MS + 4 * WIDTH_MS
+    made.at_ms = begins_ms - WIDTH_MS
+    for one in (10, 20, 30):
+        made.samples(one)
+        made.at_ms += WIDTH_MS
+    assert answer(made, Call("min", "cpu", 36_000), begins_ms + late_ms) == value
+
+
+@pytest.mark.parametrize("metric", ["cpu", 'cpu{host="web-0"}'])
+@pytest.mark.parametrize(("age_s", "value"), [(29.999, 5.0), (30, None)])
+def test_a_sample_that_is_as_old_as_stale_says_is_none(metric, age_s, value):
+    made = journal()
+    made.policies(alert(), policy(stale="5m"))
+    made.samples(5)
+    made.tick(after_s=age_s, behind_s=0)
+    assert answer(made, Call("last", metric)) == value
