@@ -4,6 +4,7 @@ import pytest
 
 from app.policy.answers import Answers
 from app.policy.calls import Call
+from app.policy.expression import LONGEST, Expression, gives_a_number
 from tests.unit.policy.builders import START_MS, Journal, policy
 from tests.unit.policy.test_alerts import alert, states
 
@@ -49,3 +50,27 @@ def test_a_sample_that_is_as_old_as_stale_says_is_none(metric, age_s, value):
     made.samples(5)
     made.tick(after_s=age_s, behind_s=0)
     assert answer(made, Call("last", metric)) == value
+
+
+# expressions
+
+
+def test_an_expression_may_be_as_long_as_the_longest_and_no_longer():
+    assert Expression("1.0".ljust(LONGEST)).number(float)[0] == 1.0
+    with pytest.raises(ValueError, match="characters"):
+        Expression("1.0".ljust(LONGEST + 1))
+
+
+def test_what_each_call_came_to_is_said_with_its_words_also_where_nothing_can_be_said():
+    made = Expression('ratio(last("a"), quantile("a", 1.0, "1m")) + 1.0')
+    found = {"last": 3.0, "quantile": 0.0}
+    assert made.number(lambda call: found[call.function]) == (
+        None, {"last(a)": 3.0, "quantile(a, 1, 1m)": 0.0, "ratio(3, 0)": None}
+    )  # fmt: skip
+
+
+def test_a_number_may_depend_on_whether_there_are_samples_and_is_tried_as_if_there_were():
+    text = 'absent("a") ? 1.0 : last("a")'
+    assert gives_a_number(text) == text
+    with pytest.raises(ValueError, match="gives false"):
+        gives_a_number('absent("a") ? 1.0 : last("a") > 2.0')
