@@ -1,6 +1,18 @@
 """What no other test saw when the rules were changed by one character (`make mutants`; see docs/tests.md)."""
 
-from app.policy.replicas import Answer, Asked, Grace, Instance, Sample, Tolerance, per_utilization
+import pytest
+
+from app.policy.replicas import (
+    Answer,
+    Asked,
+    Grace,
+    Instance,
+    NoMetricError,
+    Sample,
+    Tolerance,
+    per_utilization,
+    per_value,
+)
 from tests.unit.policy.test_alerts import journal, reasons, run
 
 
@@ -35,3 +47,30 @@ def test_an_instance_without_a_sample_counts_as_using_all_of_its_request_and_no_
     instances = [Instance(f"i{n}", requests={"mem": 1000}) for n in range(5)]
     asked = Asked(6, instances, Tolerance(0.0, 0.0), Grace(), 0)
     assert per_utilization(asked, {"i0": Sample(999)}, "mem", 100) == Answer(5, 0.99)
+
+
+def asked(*instances, current=2, now_ms=0):
+    return Asked(current, instances, Tolerance(0.0, 0.0), Grace(), now_ms)
+
+
+def test_an_instance_without_a_sample_counts_as_using_nothing_at_all_where_more_are_asked_for():
+    found = per_value(asked(Instance("a"), Instance("b")), {"a": Sample(3)}, "", 1)
+    assert found == Answer(2, 3.0), "half of 3 thousandths is 1, as it should be"
+
+
+def test_instances_that_request_nothing_have_no_utilization():
+    with pytest.raises(NoMetricError, match="no sample"):
+        per_utilization(
+            asked(Instance("a", started_ms=0, requests={"cpu": 0}), now_ms=1_000_000), {"a": Sample(3)}, "cpu", 100
+        )
+
+
+def test_a_value_below_nothing_stays_below_it():
+    assert per_value(asked(Instance("a")), {"a": Sample(-3000)}, "", 1000) == Answer(-3, -3.0)
+
+
+@pytest.mark.parametrize(("since_ms", "replicas"), [(129_999, 3), (130_000, 6)])
+def test_an_instance_that_is_not_ready_was_so_before_if_that_fell_half_a_minute_after_its_start(since_ms, replicas):
+    fallen, ready = (Instance(name, started_ms=100_000, ready=name == "b", since_ms=since_ms) for name in "ab")
+    samples = {"a": Sample(3000), "b": Sample(3000)}
+    assert per_value(asked(fallen, ready, now_ms=1_000_000), samples, "cpu", 1000).replicas == replicas
