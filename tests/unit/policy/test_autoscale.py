@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.policy.autoscale import KEPT, Limits, Past, Recommendation, Rules, stabilized
+from app.policy.autoscale import KEPT, Limits, Past, Recommendation, Rules, left_alone, stabilized
 
 HOUR_MS = 3_600_000
 WAYS = {
@@ -47,3 +47,8 @@ def test_what_is_too_old_for_the_window_is_written_over():
     for second in (10, 20, 30):
         assert stabilized(found, Limits(1, 99, window_ms=5000), 9, 3, 1000 * second) == 3
     assert found.recommendations == [Recommendation(3, 30_000)]
+
+
+@pytest.mark.parametrize(("least", "alone"), [(0, False), (1, True), (2, True)])
+def test_without_scaling_to_zero_a_service_at_zero_is_left_alone_unless_that_is_its_least(least, alone):
+    assert left_alone(Past(), Limits(least, 9, to_zero=False), 0) is alone
