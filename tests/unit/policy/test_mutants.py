@@ -13,6 +13,7 @@ from app.policy.replicas import (
     per_utilization,
     per_value,
 )
+from tests.unit.policy.groups import Watched, alert, alerting, not_told, told
 from tests.unit.policy.test_alerts import journal, reasons, run
 
 
@@ -74,3 +75,46 @@ def test_an_instance_that_is_not_ready_was_so_before_if_that_fell_half_a_minute_
     fallen, ready = (Instance(name, started_ms=100_000, ready=name == "b", since_ms=since_ms) for name in "ab")
     samples = {"a": Sample(3000), "b": Sample(3000)}
     assert per_value(asked(fallen, ready, now_ms=1_000_000), samples, "cpu", 1000).replicas == replicas
+
+
+def test_a_notification_of_alerts_says_to_whom_of_what_why_and_from_which_decision():
+    made = Watched(alert("a", severity="critical"), alerting())
+    [fired] = made.set(a=1)
+    [one] = made.wait(30)
+    assert (one.service, one.policy, one.action.id) == ("web", "tell", one.id)
+    assert {key: value for key, value in one.evidence.items() if key != "fact"} == {
+        "why": "new", "receiver": "team", "route": "/", "decision": fired.id, "source": "metrics/0/0",
+        "firing": [{"alert": "a", "since_ms": fired.at_ms, "values": {"last(a)": 1.0}}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "said"), [("web", [("b", "INHIBITED", "firing")]), ("api", [])])
+@pytest.mark.parametrize("matchers", ["source_matchers: [severity=critical", "target_matchers: [severity=warning"])
+def test_an_alert_may_be_inhibited_by_its_service_and_that_of_the_other(matchers, service, said):
+    text = alerting().replace(matchers, f"{matchers}, service={service}")
+    made = Watched(alert("a", severity="critical"), alert("b", severity="warning"), text)
+    made.set(a=1, b=1)
+    assert not_told(made.wait(30)) == said
+
+
+def test_of_several_alerts_that_are_not_told_each_says_so_when_it_begins():
+    made = Watched(alert("a"), alert("b"), alert("c"), alerting())
+    for name in "bc":
+        made.command("silence", "web", alert=name)
+    made.set(a=1, b=1)
+    assert not_told(made.wait(30)) == [("b", "SILENCED", "firing")]
+    made.set(c=1)
+    assert not_told(made.wait(300)) == [("c", "SILENCED", "firing")]
+
+
+def test_why_an_alert_is_not_told_is_said_again_after_it_was_told_in_between():
+    made = Watched(alert("a"), alerting())
+    made.set(a=1)
+    decided = made.wait(60)
+    for _ in range(2):
+        made.command("silence", "web", alert="a")
+        decided += made.wait(3900, every=30)
+        made.command("unsilence", "web", alert="a")
+        decided += made.wait(600, every=30)
+    assert not_told(decided) == [("a", "SILENCED", "repeated")] * 2
+    assert len(told(decided)) == 3
