@@ -118,3 +118,35 @@ def test_why_an_alert_is_not_told_is_said_again_after_it_was_told_in_between():
         decided += made.wait(600, every=30)
     assert not_told(decided) == [("a", "SILENCED", "repeated")] * 2
     assert len(told(decided)) == 3
+
+
+def test_an_alert_that_is_not_told_says_who_would_hear_of_it_and_which_decision_it_is():
+    made = Watched(alert("a"), alerting())
+    made.command("silence", "web", alert="a")
+    [fired] = made.set(a=1)
+    [one] = made.wait(30)
+    silenced = {"author": "ann", "reason": "lunch", "until_ms": 0}
+    assert (one.service, one.policy) == ("web", "a")
+    assert {key: value for key, value in one.evidence.items() if key != "fact"} == {
+        "untold": "firing", "receiver": "team", "route": "/", "silenced": silenced, "decision": fired.id
+    }  # fmt: skip
+
+
+def test_where_no_route_leads_there_is_none_in_what_is_said():
+    made = Watched(alert("a", then="{notify: {receiver: team}}"))
+    [_, one] = made.set(a=1)
+    assert (one.evidence["why"], "route" in one.evidence) == ("new", False)
+    [_, over] = made.set(a=0)
+    assert over.evidence["why"] == "resolved"
+
+
+def test_an_alert_that_begins_again_says_again_why_it_is_not_told():
+    made = Watched(alert("a"), alert("b"), alerting())
+    made.command("silence", "web", alert="a")
+    made.set(a=1, b=1)
+    decided = made.wait(60)
+    made.set(a=0)
+    decided += made.wait(600, every=30)
+    made.set(a=1)
+    decided += made.wait(600, every=30)
+    assert not_told(decided) == [("a", "SILENCED", "firing")] * 2
