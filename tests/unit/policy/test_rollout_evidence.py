@@ -113,10 +113,10 @@ def test_where_it_may_not_be_rolled_back_the_verdict_is_told_with_why():
 def test_what_became_of_a_rollback_is_said_of_its_policy_and_decision(status, reason, severity, title):
     world, decided = failed()
     action = rollback_in(decided)
-    (one,) = world.journal.answer(action, status, detail="as it was")
+    (one,) = world.journal.answer(action, status, detail="as it was.")
     assert of(one) == ("web", "watch", reason)
     assert plain(one) == {
-        "decision": action.id, "status": status.value, "detail": "as it was",
+        "decision": action.id, "status": status.value, "detail": "as it was.",
         "deploy": {"version": "2", "environment": "prod", "back_to": "1"},
     }  # fmt: skip
     assert one.action == notify(one, action.id, "as it was. ", title, severity)

@@ -121,3 +121,33 @@ def test_on_trial_a_deploy_that_does_not_finish_is_no_less_under_way():
     decided = world.run(900)
     assert (said(decided), world.release.attempt.stalled) == (["ROLLOUT_STALLED"], False)
     assert world.journal.at_ms == START_MS + 1_230_000
+
+
+def test_a_rollback_is_for_the_driver_and_under_the_name_that_the_policy_says():
+    world = World(rollout().rstrip() + "\n  driver: compose\n  target: shop_web\n")
+    action = rollback_in(world.release_of("2", errors=20, seconds=60))
+    assert (action.driver, action.target) == ("compose", "shop_web")
+
+
+def test_a_second_rollback_waits_for_the_first_and_says_for_which():
+    world = World(rollout(environment="*"))
+    world.deploy("finished", "1", environment="stage")
+    world.run(330)
+    for environment in ("prod", "stage"):
+        world.deploy("finished", "2", environment=environment)
+    decided = world.run(60, errors=20)
+    (against,) = [one for one in decided if one.reason is Reason.ROLLBACK_PENDING]
+    assert against.evidence["pending"] == rollback_in(decided).id
+    assert against.evidence["deploy"]["environment"] == "stage"
+
+
+def test_of_a_deploy_that_names_no_environment_none_is_named_and_a_verdict_for_nobody_tells_nobody():
+    world = World(rollout(environment="*"), running="")
+    for version, errors in (("1", 10), ("2", 10), ("3", 20)):
+        world.deploy("finished", version, environment="")
+        decided = words(world.run(330, errors=errors))
+        if version == "2":
+            (passed,) = decided
+            assert (passed.reason, passed.action) == (Reason.ROLLOUT_PASSED, None)
+    (one,) = world.journal.answer(rollback_in(world.decisions))
+    assert one.action.title == "web: 2 runs again"
