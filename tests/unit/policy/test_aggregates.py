@@ -92,3 +92,11 @@ def test_of_a_window_with_gaps_only_what_is_of_the_time_counts(since_ms, values)
 
 def test_of_two_samples_of_one_moment_the_second_is_the_newest():
     assert aggregate("last", [window_of([(10, 1.0), (10, 2.0)])], 0) == 2.0
+
+
+def test_a_window_keeps_all_that_may_be_of_its_time_and_no_values_of_before():
+    made = window_of([(1999, 1.0), (2000, 2.0), (37_999, 3.0)])
+    assert [one.last for one in made.since(37_999 - 36_000)] == [1.0, 2.0, 3.0]
+    made.add(38_000, 4.0)
+    assert [one.last for one in made.buckets] == [2.0, 3.0, 4.0]
+    assert list(made.kept) == [one.place for one in made.buckets]
