@@ -150,3 +150,12 @@ def test_an_alert_that_begins_again_says_again_why_it_is_not_told():
     made.set(a=1)
     decided += made.wait(600, every=30)
     assert not_told(decided) == [("a", "SILENCED", "firing")] * 2
+
+
+def test_one_that_was_told_before_it_was_silenced_does_not_keep_another_from_saying_why_it_is_not():
+    made = Watched(alert("a"), alert("b"), alerting())
+    made.set(a=1)
+    assert len(told(made.wait(60))) == 1
+    made.command("silence", "web", alert="*")
+    made.set(b=1)
+    assert not_told(made.wait(300)) == [("b", "SILENCED", "firing")]

@@ -7,7 +7,7 @@ from app.policy.deployed import Watch
 from app.policy.files import compiled, load
 from app.policy.watching import due_ms
 from tests.unit.policy.builders import START_MS
-from tests.unit.policy.rollouts import World, rollback_in, rolled, rollout, said
+from tests.unit.policy.rollouts import World, rollback_in, rolled, rollout, said, told
 from tests.unit.policy.test_rollout_evidence import BASELINE, BEGAN_MS, STARTED, notify, of, plain
 
 FINISHED = {"finished_ms": BEGAN_MS + 60_000}
@@ -149,5 +149,6 @@ def test_of_a_deploy_that_names_no_environment_none_is_named_and_a_verdict_for_n
         if version == "2":
             (passed,) = decided
             assert (passed.reason, passed.action) == (Reason.ROLLOUT_PASSED, None)
+    assert told(world.decisions)[-1] == ("on-call", "web: 3 is no good (score 0), going back to 2")
     (one,) = world.journal.answer(rollback_in(world.decisions))
     assert one.action.title == "web: 2 runs again"
