@@ -162,3 +162,10 @@ def test_what_is_judged_no_more_is_said_of_the_policy_that_watched_it(others, na
     dropped = world.journal.policies(*others)[-1]
     assert of(dropped) == ("web", named, Reason.ROLLOUT_DROPPED)
     assert plain(dropped) == {"deploy": {"version": "2", "environment": "prod"}, "watched_by": "watch"}
+
+
+def test_what_became_of_a_rollback_that_nobody_wants_to_hear_of_is_written_and_not_told():
+    world = World(rollout().replace("notify: on-call", 'notify: ""'))
+    action = rollback_in(world.release_of("2", errors=20, seconds=60))
+    (one,) = world.journal.answer(action)
+    assert (one.reason, one.action) == (Reason.ROLLBACK_DONE, None)

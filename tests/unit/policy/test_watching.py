@@ -2,10 +2,11 @@
 
 import pytest
 
+from app.policy.attempt import watch_key
 from app.policy.decision import Reason
 from app.policy.deployed import Watch
 from app.policy.files import compiled, load
-from app.policy.watching import due_ms
+from app.policy.watching import WATCHES, due_ms
 from tests.unit.policy.builders import START_MS
 from tests.unit.policy.rollouts import World, rollback_in, rolled, rollout, said, told
 from tests.unit.policy.test_rollout_evidence import BASELINE, BEGAN_MS, STARTED, notify, of, plain
@@ -68,6 +69,17 @@ def test_an_instance_of_another_version_does_not_end_the_watch_of_a_deploy_that_
     world.deploy("pod_started", "3", pod="a")
     world.deploy("finished", "2")
     assert rolled(world.run(60, errors=20)) == [("2", "1")]
+
+
+def test_of_too_many_watches_the_one_that_began_first_is_dropped():
+    names = [f"policy-{number}" for number in range(WATCHES // 20 + 1)]
+    world = World(*(rollout(name=name, environment="*") for name in names), running="")
+    for number in range(17):
+        world.deploy("started", "1", environment=str(number))
+    assert len(world.service.watches) == WATCHES
+    world.deploy("started", "2", environment="1")
+    kept = list(world.service.watches)
+    assert (len(kept), kept[0], kept[-1]) == (WATCHES, watch_key(names[2], "0"), watch_key(names[-1], "1"))
 
 
 # its other ends
