@@ -136,9 +136,9 @@ def test_on_trial_a_deploy_that_does_not_finish_is_no_less_under_way():
 
 
 def test_a_rollback_is_for_the_driver_and_under_the_name_that_the_policy_says():
-    world = World(rollout().rstrip() + "\n  driver: compose\n  target: shop_web\n")
+    world = World(rollout().rstrip() + "\n  driver: kubernetes\n  target: shop/web\n")
     action = rollback_in(world.release_of("2", errors=20, seconds=60))
-    assert (action.driver, action.target) == ("compose", "shop_web")
+    assert (action.driver, action.target) == ("kubernetes", "shop/web")
 
 
 def test_a_second_rollback_waits_for_the_first_and_says_for_which():
