@@ -81,3 +81,22 @@ def test_a_window_full_of_values_is_bounded():
     state.services["web"] = Service(series={"cpu": Series("cpu", 0, 0.0, full)})
     assert len(full.buckets) <= BUCKETS + 1
     assert len(pack(state)) < 20_000
+
+
+@pytest.mark.parametrize(("since_ms", "values"), [(2000, [2.0, 3.0, 4.0]), (4000, [3.0, 4.0]), (8001, [4.0])])
+def test_of_a_window_with_gaps_only_what_is_of_the_time_counts(since_ms, values):
+    made = window_of([(0, 1.0), (3999, 2.0), (6000, 3.0), (20_000, 4.0)])
+    assert [one.last for one in made.since(since_ms)] == values
+    assert aggregate("min", [made], since_ms) == values[0]
+
+
+def test_of_two_samples_of_one_moment_the_second_is_the_newest():
+    assert aggregate("last", [window_of([(10, 1.0), (10, 2.0)])], 0) == 2.0
+
+
+def test_a_window_keeps_all_that_may_be_of_its_time_and_no_values_of_before():
+    made = window_of([(1999, 1.0), (2000, 2.0), (37_999, 3.0)])
+    assert [one.last for one in made.since(37_999 - 36_000)] == [1.0, 2.0, 3.0]
+    made.add(38_000, 4.0)
+    assert [one.last for one in made.buckets] == [2.0, 3.0, 4.0]
+    assert list(made.kept) == [one.place for one in made.buckets]

@@ -84,6 +84,20 @@ def test_it_goes_on_firing_for_as_long_as_it_is_to():
     assert reasons(run(made, *[0] * 15)) == ["ALERT_RESOLVED", "TOLD"]
 
 
+@pytest.mark.parametrize(("after_s", "said"), [(499.999, []), (500, ["ALERT_RESOLVED"])])
+def test_it_goes_on_firing_until_its_time_is_over_and_not_a_millisecond_longer(after_s, said):
+    made = journal(for_="0s", keep="500s")
+    run(made, 100)
+    assert states(run(made, 0, after_s=after_s)) == said
+
+
+@pytest.mark.parametrize(("after_s", "said"), [(29.999, []), (30, ["ALERT_UNKNOWN"])])
+def test_that_it_is_unknown_is_said_when_samples_would_be_stale_and_not_a_millisecond_before(after_s, said):
+    made = journal(expr='last("gone") > 1.0 && last("cpu") > 0.0')
+    run(made, 50)
+    assert states(run(made, 50, after_s=after_s)) == said
+
+
 def test_people_are_told_again_while_it_fires_and_of_the_end_only_if_they_want():
     made = journal(for_="0s", repeat="10s", resolved="false")
     assert len(told(run(made, *[100] * 25))) == 3
@@ -107,6 +121,7 @@ def test_unknown_is_not_said_before_anything_was_known_for_a_while_and_its_end_i
     assert reasons(run(made, *[50] * 25)) == []
     assert reasons(run(made, *[50] * 10)) == ["ALERT_UNKNOWN"]
     assert reasons(made.samples(0, name="gone", after_s=1)) == ["ALERT_INACTIVE"]
+    assert reasons(run(made, 50, 50)) == [], "and nothing follows"
 
 
 def test_an_alert_on_trial_is_recorded_as_such():

@@ -107,7 +107,9 @@ def test_no_second_scaling_in_one_direction_while_one_is_pending_or_failed_a_mom
         alert("{scale: {by: 1, max: 10}}"), alert("{scale: {by: 1, max: 10}}", name="hotter", metric="worse")
     )
     first = fire(made)[1].action
-    assert reasons(made.samples(1, name="worse", after_s=1)) == ["ALERT_FIRING", "SCALE_PENDING"]
+    decided = made.samples(1, name="worse", after_s=1)
+    assert reasons(decided) == ["ALERT_FIRING", "SCALE_PENDING"]
+    assert decided[1].evidence["pending"] == first.id
     made.samples(0, name="worse", after_s=1)
     made.outcome(first, Status.FAILED)
     assert reasons(made.samples(1, name="worse", after_s=1)) == ["ALERT_FIRING", "BACKING_OFF"]
@@ -127,7 +129,9 @@ def test_nothing_goes_both_ways_in_one_moment():
 def test_fewer_replicas_wait_for_no_deploy_that_is_under_way_but_more_do_not():
     made = journal(alert("{scale: {by: -1, max: 10}}"), alert("{scale: {by: 1, max: 10}}", name="up"))
     made.deploy("started", "2")
-    assert reasons(fire(made)) == ["ALERT_FIRING", "HELD_BY_DEPLOY", "ALERT_FIRING", "ALERT_ACTS"]
+    decided = fire(made)
+    assert reasons(decided) == ["ALERT_FIRING", "HELD_BY_DEPLOY", "ALERT_FIRING", "ALERT_ACTS"]
+    assert decided[1].evidence["deploy"]["version"] == "2"
 
 
 def test_on_trial_a_deed_is_recorded_and_stands_in_nobodys_way():
