@@ -44,7 +44,7 @@ chaos: $(READY) ## long fault tests
 bench: $(READY) ## measurements, each beside its baseline
 	$(BIN)/pytest tests/bench -s
 
-mutants: .venv-mutants/.ready ## faults put into the rules one by one: does some test see each? hours; docs/tests.md
+mutants: .venv-mutants/.ready ## faults put into the rules one by one: does some test see each? half an hour; docs/tests.md
 	nice -n 19 .venv-mutants/bin/mutmut run --max-children 2 $(MUTANTS)
 	.venv-mutants/bin/mutmut results
 
