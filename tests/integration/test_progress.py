@@ -9,7 +9,7 @@ LOOKS = """
 import time
 from app.settings import settings
 from app.stream.progress import Progress
-progress = Progress(settings(), "intake", ["metrics"], lambda: time.time_ns() // 1_000_000)
+progress = Progress(settings(), "readers", ["metrics"], lambda: time.time_ns() // 1_000_000)
 while True:
     print(progress.look(), flush=True)
     time.sleep(0.005)
@@ -18,7 +18,8 @@ while True:
 
 def test_it_is_asked_on_through_restarts_of_kafka_and_ends_no_process(clean, headrace_env, processes, kafka):
     ends = client.borders(clean, "metrics")[1]
-    member = Consumer(clean.librdkafka() | {"group.id": "intake"})
+    # a group that no other test has: in one with members nobody else may commit
+    member = Consumer(clean.librdkafka() | {"group.id": "readers"})
     committed = [TopicPartition("metrics", partition, end) for partition, end in ends.items()]
     member.commit(offsets=committed, asynchronous=False)
     member.close()
