@@ -74,7 +74,7 @@ def _kubernetes(question: Question, metric: Metric) -> Wish:
         count = len(values)
     else:
         answer = _each(asked, series, metric)
-        count = min(len(values), len(instances) or len(values))
+        count = min(len(values), len(instances))
     evidence = _evidence(metric, answer, total, count)
     if what := metric.reading.what:
         evidence["of"] = what

@@ -55,15 +55,13 @@ class Telling:
         group, now_ms = self.group, self.state.now_ms
         firing = {one.metadata.name: one for one in self.members if self._memory(one).firing}
         again = group.told_ms >= 0 and now_ms - group.told_ms >= self.way.repeat_ms
-        interval_ms = self.way.interval_ms
-        if firing.keys() == group.told.keys() and firing and not again and not group.refused:
-            group.due_ms = now_ms + interval_ms if interval_ms else 0
+        group.due_ms = now_ms + self.way.interval_ms if self.way.interval_ms else 0
+        if firing and firing.keys() == group.told.keys() and not again and not group.refused:
             return  # nothing began, ended or is due again: as it is at almost every look
         self._forget(firing)
         if not firing and not group.told:
             del self.service.groups[self.way.key]
             return
-        group.due_ms = now_ms + interval_ms if interval_ms else 0
         over = {
             one.metadata.name: one for one in self.members if one.metadata.name in group.told.keys() - firing.keys()
         }
