@@ -39,8 +39,9 @@ class Progress:
     def look(self) -> int:
         """The latest moment up to which all sources were committed, in ms; as before if Kafka does not answer."""
         try:
-            committed = self._committed()
-            note = (self._now_ms(), self._ends())
+            partitions = self._partitions()
+            committed = self._committed(partitions)
+            note = (self._now_ms(), self._ends(partitions))
         except KafkaException:
             return self.read_until_ms
         self._notes.append(note)
@@ -52,16 +53,16 @@ class Progress:
         topics = self._admin.list_topics(timeout=TIMEOUT_S).topics
         return [TopicPartition(name, p) for name in self._topics if name in topics for p in topics[name].partitions]
 
-    def _ends(self) -> Ends:
+    def _ends(self, partitions: Iterable[TopicPartition]) -> Ends:
         futures = self._admin.list_offsets(
-            {partition: OffsetSpec.latest() for partition in self._partitions()},  # type: ignore[no-untyped-call]
+            {partition: OffsetSpec.latest() for partition in partitions},  # type: ignore[no-untyped-call]
             request_timeout=TIMEOUT_S,
         )
         return {(p.topic, p.partition): answered(future, TIMEOUT_S).offset for p, future in futures.items()}
 
-    def _committed(self) -> Ends:
+    def _committed(self, partitions: list[TopicPartition]) -> Ends:
         self._member.poll(0)  # it has no partitions; what it has to say of lost connections would pile up
-        found = self._member.committed(self._partitions(), TIMEOUT_S)
+        found = self._member.committed(partitions, TIMEOUT_S)
         return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
 

@@ -22,6 +22,7 @@ from app.policy.state import State, empty, pack, unpack
 from app.policy.step import step
 from app.settings import Settings
 from app.stream import client
+from app.stream.answered import answered
 from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, QUARANTINE, SNAPSHOTS
 from app.wire import quarantine
 from tests.chaos.traffic import Sent
@@ -109,7 +110,7 @@ class Book:
         wanted = {TopicPartition(*tp): OffsetSpec.latest() for tp in self._next}
         admin = AdminClient(self.settings.librdkafka(log_level=0))  # one that is kept asks leaders of long ago
         with suppress(KafkaException):  # a leader that was moved a moment ago; asked again
-            return {tp: future.result(60).offset for tp, future in admin.list_offsets(wanted).items()}
+            return {tp: answered(future, 60).offset for tp, future in admin.list_offsets(wanted).items()}
         return None
 
     def _take(self, message) -> None:

@@ -2,10 +2,12 @@ import logging
 from types import SimpleNamespace
 
 from faust.types.tuples import TP
+from yarl import URL
 
 from app.log import Folded
 from app.settings import Settings
 from app.stream.blocks import Block
+from app.stream.build import build
 from app.stream.progress import _reached
 from app.stream.topics import CHANGELOG, JOURNAL, TOPICS
 
@@ -57,11 +59,12 @@ def test_the_changelog_is_named_as_faust_names_it_and_has_as_many_partitions_as_
     assert by_name[CHANGELOG].partitions is by_name[JOURNAL].partitions is None
 
 
-def test_neither_fausts_nor_celerys_variables_move_the_brokers(monkeypatch):
+def test_neither_fausts_nor_celerys_variables_move_the_brokers(monkeypatch, tmp_path):
     monkeypatch.setenv("BROKER_URL", "kafka://elsewhere:1")
+    monkeypatch.setenv("HEADRACE_FAUST_BROKER_URL", "kafka://elsewhere:1")
     monkeypatch.setenv("CELERY_BROKER_URL", "amqp://elsewhere:1")
     monkeypatch.setenv("HEADRACE_KAFKA_URL", "kafka://here:9")
-    assert Settings().bootstrap == "here:9"
+    assert build("x", [], Settings(datadir=tmp_path)).conf.broker == [URL("headrace://here:9")]
     assert "elsewhere" not in Settings().rabbitmq_url
 
 

@@ -1,5 +1,6 @@
 """What the watchdog takes for standing still, on a clock of its own."""
 
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ from confluent_kafka import KafkaException
 from faust.types.tuples import TP
 
 from app.settings import Settings
+from app.stream import watchdog
 from app.stream.watchdog import REBALANCE_S, Watchdog
 
 TPS = [TP("journal", 0), TP("journal", 1)]
@@ -129,3 +131,16 @@ def test_a_rebalance_has_a_longer_limit_of_its_own(world):
     assert world.after(1) == ""
     world.consumer.flow_active = False
     assert world.after(REBALANCE_S - 1) == ""
+
+
+def test_answers_that_do_not_come_are_kafka_being_away_and_not_the_end_of_the_watch(monkeypatch):
+    monkeypatch.setattr(watchdog, "TIMEOUT_S", 0.01)
+    asked = watchdog.Kafka(Settings(kafka_url="kafka://127.0.0.1:1"))
+    asked._admin = SimpleNamespace(
+        list_offsets=lambda wanted, **_: {one: Future() for one in wanted},
+        describe_consumer_groups=lambda groups, **_: {one: Future() for one in groups},
+    )
+    with pytest.raises(KafkaException):
+        asked.ends(TPS)
+    with pytest.raises(KafkaException):
+        asked.unowned("auto-scaler", ["journal"])
