@@ -105,11 +105,7 @@ def test_how_soon_it_goes_on(chaos_settings, chaos_env, processes, tmp_path, see
         }
         stage.fleet.stop("one")
         figures["restart"], figures["state"] = zip(*(_restart(stage) for _ in range(ROUNDS)), strict=True)
-        sent = traffic.pause()
-        stage.ready()
-        stage.fleet.stop("only")
-    check_state(chaos_settings, sum(sent.by_partition.values()))
-    check_decisions(chaos_settings)
+        _end(stage)
     report.timed(
         figures,
         f"{LOAD.series:,} series of {LOAD.services} services in {chaos_settings.partitions} journal partitions, "
@@ -125,12 +121,17 @@ def test_how_soon_a_worker_with_ten_times_the_series_is_back(chaos_settings, cha
         stage.begin(tmp_path)
         stage.ready()
         took_s, state_s = zip(*(_restart(stage) for _ in range(3)), strict=True)
-        sent = traffic.pause()
-        stage.ready()
-        stage.fleet.stop("only")
-    check_state(chaos_settings, sum(sent.by_partition.values()))
-    check_decisions(chaos_settings)
+        _end(stage)
     report.timed({"large": took_s, "large state": state_s}, f"Ten times as many: {MANY.series:,}.")
+
+
+def _end(stage: Stage) -> None:
+    """The worker that is left ends when all is done; everything that was sent is counted once."""
+    sent = stage.traffic.pause()
+    stage.ready()
+    stage.fleet.stop("only")
+    check_state(stage.settings, sum(sent.by_partition.values()))
+    check_decisions(stage.settings)
 
 
 def _survivor(stage: Stage) -> float:

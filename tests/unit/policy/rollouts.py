@@ -115,3 +115,11 @@ def rollback_in(decided):
     """The action of the one rollback."""
     (action,) = [one.action for one in decided if isinstance(one.action, RollBack)]
     return action
+
+
+def in_two_environments():
+    """A service that runs in prod and in stage, each watched."""
+    world = World(rollout(environment="*"))
+    world.deploy("finished", "1", environment="stage")
+    world.run(330)
+    return world

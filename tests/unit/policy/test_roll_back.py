@@ -6,7 +6,7 @@ from app.policy.decision import Reason
 from app.policy.roll_back import How, note, roll_back
 from tasks.contract import RollBack, Status
 from tests.unit.policy.builders import Journal
-from tests.unit.policy.rollouts import World, reasons_of, rolled, rollout
+from tests.unit.policy.rollouts import in_two_environments, reasons_of, rolled
 
 
 def asked(journal, environment="prod", **how):
@@ -91,9 +91,7 @@ def test_a_paused_service_is_not_rolled_back(deployed):
 
 
 def test_a_service_has_one_rollback_at_a_time_over_all_its_environments():
-    world = World(rollout(environment="*"))
-    world.deploy("finished", "1", environment="stage")
-    world.run(330)
+    world = in_two_environments()
     for environment in ("prod", "stage"):
         world.deploy("started", "2", environment=environment)
         world.deploy("finished", "2", environment=environment)
@@ -103,9 +101,7 @@ def test_a_service_has_one_rollback_at_a_time_over_all_its_environments():
 
 
 def test_the_events_of_a_rollback_are_its_own_in_each_environment_whatever_is_rolled_back_next():
-    world = World(rollout(environment="*"))
-    world.deploy("finished", "1", environment="stage")
-    world.run(330)
+    world = in_two_environments()
     for environment in ("prod", "stage"):
         world.deploy("started", "2", environment=environment)
         world.deploy("finished", "2", environment=environment)

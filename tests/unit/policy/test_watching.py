@@ -8,7 +8,7 @@ from app.policy.deployed import Watch
 from app.policy.files import compiled, load
 from app.policy.watching import WATCHES, due_ms
 from tests.unit.policy.builders import START_MS
-from tests.unit.policy.rollouts import World, rollback_in, rolled, rollout, said, told
+from tests.unit.policy.rollouts import World, in_two_environments, rollback_in, rolled, rollout, said, told
 from tests.unit.policy.test_rollout_evidence import BASELINE, BEGAN_MS, STARTED, notify, of, plain
 
 FINISHED = {"finished_ms": BEGAN_MS + 60_000}
@@ -48,19 +48,14 @@ def test_the_baseline_of_a_deploy_that_was_overtaken_counts_for_as_long_as_one_m
     assert watched.evidence["baseline"] == {"errors": baseline}
 
 
-def test_the_first_instance_of_a_version_is_the_one_that_the_baseline_is_of():
+@pytest.mark.parametrize(("second", "baseline"), [("2", 10.0), ("3", 30.0)])
+def test_the_first_instance_of_a_version_is_the_one_that_the_baseline_is_of(second, baseline):
     world = World()
     world.deploy("pod_started", "2", pod="a")
     world.run(10, errors=30)
-    world.deploy("pod_started", "2", pod="b")
+    world.deploy("pod_started", second, pod="b")
     world.run(10, errors=40)
-    assert words(world.deploy("finished", "2"))[0].evidence["baseline"] == {"errors": 10.0}
-    other = World()
-    other.deploy("pod_started", "2", pod="a")
-    other.run(10, errors=30)
-    other.deploy("pod_started", "3", pod="b")
-    other.run(10, errors=40)
-    assert words(other.deploy("finished", "3"))[0].evidence["baseline"] == {"errors": 30.0}
+    assert words(world.deploy("finished", second))[0].evidence["baseline"] == {"errors": baseline}
 
 
 def test_an_instance_of_another_version_does_not_end_the_watch_of_a_deploy_that_was_announced():
@@ -142,9 +137,7 @@ def test_a_rollback_is_for_the_driver_and_under_the_name_that_the_policy_says():
 
 
 def test_a_second_rollback_waits_for_the_first_and_says_for_which():
-    world = World(rollout(environment="*"))
-    world.deploy("finished", "1", environment="stage")
-    world.run(330)
+    world = in_two_environments()
     for environment in ("prod", "stage"):
         world.deploy("finished", "2", environment=environment)
     decided = world.run(60, errors=20)
