@@ -14,6 +14,7 @@ import pytest
 
 from app.local import servers as local
 from app.local.process import ServerUnavailable
+from app.queue import topology
 from app.settings import Settings
 from tests import fresh
 from tests.processes import Processes
@@ -86,6 +87,8 @@ def kafka(session):
 
 @pytest.fixture
 def rabbitmq(session):
+    if (ours := session.have("rabbitmq").own.get("rabbitmq")) is not None:
+        fresh.written(ours, *topology.queues())
     yield from _ours(session, "rabbitmq")
 
 

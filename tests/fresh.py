@@ -12,10 +12,12 @@ from confluent_kafka.admin import AdminClient
 from kombu import Connection
 from redis import Redis
 
+from app.local.rabbitmq import VHOST, RabbitMQ
 from app.local.servers import Servers
 from app.queue import topology
 from app.settings import Settings
 from app.stream import topics as stream_topics
+from tests.processes import wait_for
 
 TIMEOUT_S = 30.0
 
@@ -58,6 +60,19 @@ def queues(settings: Settings) -> None:
     with Connection(settings.rabbitmq_url) as connection:
         for name in topology.queues():
             connection.channel().queue_purge(name)
+
+
+def written(server: RabbitMQ, *names: str) -> None:
+    """Wait until RabbitMQ has written these queues to its directory of quorum queues. It does so (3.10) when nothing
+    was declared for half a second and its timer comes round; killed before, a queue comes back without a leader,
+    for good."""
+    directory = server.directory / "mnesia"
+
+    def missing() -> list[str]:
+        known = b"".join(table.read_bytes() for table in directory.rglob("names.dets"))
+        return [name for name in names if f"{VHOST}_{name}".encode() not in known]
+
+    wait_for(lambda: not missing(), TIMEOUT_S, "RabbitMQ to write down its queues")
 
 
 def keys(settings: Settings) -> None:

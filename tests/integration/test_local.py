@@ -8,7 +8,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from time import sleep
 
 import pytest
 from amqp.exceptions import InternalError
@@ -24,6 +23,7 @@ from app.local.process import Process, ServerUnavailable
 from app.local.redis import Redis
 from tasks.contract import fleet_key
 from tests.faults import HOST, Proxy, speaks
+from tests.fresh import written
 from tests.processes import wait_for as wait
 
 
@@ -99,7 +99,7 @@ def test_rabbitmq_keeps_what_it_confirmed_when_it_is_killed(rabbitmq):
     with Connection(rabbitmq.url, transport_options={"confirm_publish": True}) as connection:
         queue(connection).declare()
         connection.Producer().publish(b"one", routing_key="kept", delivery_mode=2, confirm_timeout=10)
-    sleep(1)  # 3.10 writes down a new quorum queue within half a second: killed before, it comes back without a leader
+    written(rabbitmq, "kept")
     rabbitmq.kill()
     assert not rabbitmq.running
     rabbitmq.start()
