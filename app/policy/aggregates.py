@@ -8,21 +8,21 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from app.policy.windows import LAST, LEAST, MOST, TOTALS, Window
+from app.policy.columns import LEAST, MOST, TOTALS
+from app.policy.windows import Window
 
 
 def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float | None:
-    """`avg`, `min`, `max`, `sum`, `count`, `last` or `rate` of all samples of all series since a moment."""
-    if function == "rate":
-        return rate(windows, from_ms)
+    """`avg`, `min`, `max`, `sum`, `count` or `rate` of all samples of all series since a moment."""
     match function:
+        case "rate":
+            return rate(windows, from_ms)
         case "min":
-            return min([value for one in windows for (value,) in one.read_since(LEAST, from_ms)], default=None)
+            least = min((value for one in windows for (value,) in one.read_since(LEAST, from_ms)), default=math.inf)
+            return None if least == math.inf else least
         case "max":
-            return max([value for one in windows for (value,) in one.read_since(MOST, from_ms)], default=None)
-        case "last":
-            newest = [found[-1][0] for one in windows if (found := list(one.read_since(LAST, from_ms)))]
-            return sum(newest) / len(newest) if newest else None
+            most = max((value for one in windows for (value,) in one.read_since(MOST, from_ms)), default=-math.inf)
+            return None if most == -math.inf else most
     total, count = 0.0, 0
     for one in windows:
         for samples, added in one.read_since(TOTALS, from_ms):
@@ -35,13 +35,13 @@ def rate(windows: Sequence[Window], from_ms: int) -> float | None:
     """Increase a second between the newest samples of the buckets, added up; a counter that fell began anew."""
     total, known = 0.0, False
     for one in windows:
-        buckets = one.since(from_ms)
-        if len(buckets) < 2:
+        newest = one.newest_since(from_ms)
+        if len(newest) < 2:
             continue
         increase = 0.0
-        for before, after in pairwise(buckets):
-            increase += after.last - before.last if after.last >= before.last else after.last
-        total += increase * 1000 / (one.moment(buckets[-1]) - one.moment(buckets[0]))
+        for (_, before), (_, after) in pairwise(newest):
+            increase += after - before if after >= before else after
+        total += increase * 1000 / (newest[-1][0] - newest[0][0])
         known = True
     return total if known else None
 
@@ -50,7 +50,7 @@ def quantile(windows: Sequence[Window], share: float, from_ms: int) -> float | N
     """The value below which a share (0 to 1) of all samples of all series since a moment lies.
 
     Between two samples it is interpolated as Prometheus' `quantile_over_time` does. Exact, but for
-    a bucket of more than `windows.VALUES` samples: there each value that is kept stands for as many as
+    a bucket of more than `windows.MOST_VALUES` samples: there each value that is kept stands for as many as
     are not. The windows must keep values (`windows.Keep`); those that do not are unknown.
     """
     found = [one for window in windows for one in window.values_since(from_ms)]

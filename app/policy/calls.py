@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from app.policy.columns import KEPT_FOR
 from app.policy.durations import seconds
 from app.policy.replicas import LARGEST
 from app.policy.selector import selector
@@ -79,7 +80,7 @@ def reads_of(calls: Sequence[Call]) -> Mapping[str, Keep]:
         if not one.metric:
             continue
         name = selector(one.metric).name
-        keep = Keep(one.window_ms, values=one.function == "quantile")
+        keep = Keep(one.window_ms, KEPT_FOR.get(one.function, 0))
         found[name] = found.get(name, Keep()).and_also(keep)
     return found
 

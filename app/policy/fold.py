@@ -6,6 +6,7 @@ partition was seen before and changes nothing.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from sys import intern
 from typing import Final, NamedTuple
 
 from app.policy import facts
@@ -155,7 +156,7 @@ def _slot(state: State, series: facts.Series) -> Series | None:
         service.series_refused += 1
         service.calm_ms = 0
         return None
-    slot = service.series[key] = Series(series.name, -1, 0.0, wanted[series.name].window())
+    slot = service.series[key] = Series(intern(series.name), -1, 0.0, wanted[series.name].window())
     return slot
 
 
@@ -233,10 +234,12 @@ def fired(service: Service) -> list[tuple[str, str]]:
 
 
 def _fit_window(series: Series, keep: Keep) -> None:
-    """A window of another length, or that keeps more or less, begins anew: its buckets are others."""
+    """A window of another length begins anew: its buckets are others. One that is kept more or less of goes on."""
     fitting, window = keep.window(), series.window
-    if window is None or fitting is None or (window.width_ms, window.values) != (fitting.width_ms, fitting.values):
+    if window is None or fitting is None or window.width_ms != fitting.width_ms:
         series.window = fitting
+    elif window.columns != fitting.columns:
+        series.window = window.keeping(fitting.columns)
 
 
 def fold_command(state: State, command: facts.Command) -> None:

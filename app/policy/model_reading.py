@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from app.policy.columns import KEPT_FOR
 from app.policy.durations import Quantity, Seconds
 from app.policy.model import Strict
 from app.policy.windows import Keep
@@ -109,7 +110,8 @@ class Reading(NamedTuple):
     @property
     def keep(self) -> Keep:
         """What has to be kept of the metric for it."""
-        return Keep(self.over_ms, values=self.aggregate == "quantile")
+        columns = KEPT_FOR.get(self.aggregate, 0)
+        return Keep(self.over_ms, columns) if self.over_ms and columns else Keep()
 
     @property
     def what(self) -> str:

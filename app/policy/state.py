@@ -6,6 +6,7 @@ part.
 """
 
 import heapq
+from sys import intern
 
 import msgspec
 
@@ -23,7 +24,7 @@ FORGET_MS = 86_400_000
 RELEASE_MS = 30 * FORGET_MS
 """The same for a service that was deployed: the next deploy is to know what it replaces."""
 
-VERSION = 4
+VERSION = 5
 """Version of the state's layout. Another one is not read: a state is made again from the journal."""
 
 SERIES_LIMIT = 1000
@@ -238,7 +239,18 @@ def unpack(raw: bytes) -> State:
         raise msgspec.DecodeError(
             f"this is a state of version {state.version} and not {VERSION}; make it again from the journal"
         )
+    _share(state)
     return state
+
+
+def _share(state: State) -> None:
+    """Have series share what is the same in all of them, as they did when they were folded: a tenth of their memory."""
+    widths: dict[int, int] = {}
+    for service in state.services.values():
+        for one in service.series.values():
+            one.name = intern(one.name)
+            if one.window is not None:
+                one.window.width_ms = widths.setdefault(one.window.width_ms, one.window.width_ms)
 
 
 def may_look(memory: Memory | AlertMemory, every_ms: int, now_ms: int, *, alone: bool) -> bool:

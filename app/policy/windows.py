@@ -2,146 +2,135 @@
 
 `app.policy.fold` adds samples, by their own times and in any order; `app.policy.aggregates` asks. A
 series keeps 18 buckets of the longest window that any policy asks for, so a border of a window is
-as exact as an eighteenth of that. Values are kept only where some policy asks for a quantile.
-
-The buckets of a series are one run of bytes: there are millions of them, and as objects of their own each
-would take six times the memory, and the state as much longer to be written and read.
+as exact as an eighteenth of that. Of each bucket it keeps the columns that some policy asks for.
 """
 
+import math
 from bisect import insort
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
+from app.policy.columns import ALL, LAYOUTS, NEWEST, PLACE, VALUES, Bucket, Layout
+
 BUCKETS: Final = 18
 """Buckets of the longest window."""
 
-VALUES: Final = 64
+MOST_VALUES: Final = 64
 """Most values that a bucket keeps for quantiles; of more, those whose checksums are lowest: a fair draw that
 does not depend on the order in which they came."""
 
 _packed: Final = Struct("<qd").pack
-_row: Final = Struct("<qIIdddd")
-_place: Final = Struct("<q")
-_SIZE: Final = _row.size
-TOTALS: Final = Struct("<8xI4xd24x")
-"""Of a row: how many samples, and their total."""
-LEAST, MOST, LAST = Struct("<24xd16x"), Struct("<32xd8x"), Struct("<40xd")
-"""Of a row: the least, the most, the newest."""
+_place: Final = PLACE.unpack_from
 _NONE: Final[Mapping[int, list[tuple[int, float]]]] = {}
 
 
 class Keep(NamedTuple):
-    """What is kept of a metric: the longest window that is asked for (0: the newest sample), and whether values are."""
+    """What is kept of a metric: columns of the longest window that is asked for; without any, the newest sample."""
 
     window_ms: int = 0
-    values: bool = False
+    columns: int = 0
 
     def and_also(self, other: "Keep") -> "Keep":
         """What serves both."""
-        return Keep(max(self.window_ms, other.window_ms), self.values or other.values)
+        return Keep(max(self.window_ms, other.window_ms), self.columns | other.columns)
 
     def window(self) -> "Window | None":
         """An empty window for that, or none."""
-        return Window.of(width_for(self.window_ms), values=self.values) if self.window_ms else None
-
-
-class Bucket(NamedTuple):
-    """Samples of one stretch: `place` is its number since the epoch, the rest what is asked for later.
-
-    `last` is the newest sample, `after_ms` after the stretch began.
-    """
-
-    place: int
-    samples: int
-    after_ms: int
-    total: float
-    least: float
-    most: float
-    last: float
+        return Window.of(width_for(self.window_ms), self.columns) if self.columns else None
 
 
 class Window(msgspec.Struct, array_like=True, gc=False):
-    """The buckets of a series, each `width_ms` long, in their order, as bytes.
+    """The buckets of a series, each `width_ms` long, in their order, as rows of `app.policy.columns`.
 
     `kept` are values for quantiles by the places of their buckets, each behind its checksum; None: none are kept.
     """
 
     width_ms: int
+    columns: int = ALL
     rows: bytearray = bytearray()
     kept: dict[int, list[tuple[int, float]]] | None = None
 
     @classmethod
-    def of(cls, width_ms: int, *, values: bool = False) -> "Window":
-        """An empty window; `values` is whether it keeps values."""
-        return cls(width_ms, kept={} if values else None)
+    def of(cls, width_ms: int, columns: int = ALL) -> "Window":
+        """An empty window."""
+        return cls(width_ms, columns, kept={} if columns & VALUES else None)
 
     @property
-    def values(self) -> bool:
-        """Whether it keeps values."""
-        return self.kept is not None
+    def _layout(self) -> Layout:
+        return LAYOUTS[self.columns & ~VALUES]
 
     @property
     def buckets(self) -> list[Bucket]:
         """All buckets."""
-        return list(map(Bucket._make, _row.iter_unpack(self.rows)))
+        return list(self._layout.buckets(self.rows))
+
+    def keeping(self, columns: int) -> "Window":
+        """The same buckets with these columns; what was not kept of them before begins now."""
+        made = Window.of(self.width_ms, columns)
+        made.rows = bytearray().join(map(LAYOUTS[columns & ~VALUES].row, self.buckets))
+        if made.kept is not None and self.kept is not None:
+            made.kept = self.kept
+        return made
 
     def add(self, at_ms: int, value: float) -> None:
         """Take a sample; one that is older than every bucket that is kept changes nothing."""
         place, after_ms = divmod(at_ms, self.width_ms)
-        rows = self.rows
-        at = len(rows) - _SIZE
+        rows, layout = self.rows, LAYOUTS[self.columns & ~VALUES]
+        size = layout.size
+        at = len(rows) - size
         if at >= 0:
-            newest: int = _place.unpack_from(rows, at)[0]
+            newest: int = _place(rows, at)[0]
             if place < newest - BUCKETS:
                 return
             while newest > place:
-                at -= _SIZE
+                at -= size
                 if at < 0:
                     break
-                newest = _place.unpack_from(rows, at)[0]
+                newest = _place(rows, at)[0]
         if at >= 0 and newest == place:
-            _, count, newest_ms, total, least, most, last = _row.unpack_from(rows, at)
-            if after_ms >= newest_ms:
-                newest_ms, last = after_ms, value
-            least, most = min(least, value), max(most, value)
-            _row.pack_into(rows, at, place, count + 1, newest_ms, total + value, least, most, last)
+            layout.merge(rows, at, after_ms, value)
         else:
-            at += _SIZE
-            rows[at:at] = _row.pack(place, 1, after_ms, value, value, value, value)
-            self._drop()
+            at += size
+            rows[at:at] = layout.row(Bucket(place, 1, after_ms, value, value, value, value))
+            self._drop(size)
         if self.kept is not None:
             kept = self.kept.setdefault(place, [])
             insort(kept, (crc32(_packed(at_ms, value)), value))
-            del kept[VALUES:]
+            del kept[MOST_VALUES:]
 
     def since(self, from_ms: int) -> list[Bucket]:
         """Buckets that reach into the time after a moment."""
-        return list(map(Bucket._make, _row.iter_unpack(self.rows[self._first(from_ms) :])))
+        return list(self._layout.buckets(self.rows[self._first(from_ms) :]))
 
-    def read_since(self, columns: Struct, from_ms: int) -> Iterator[tuple[Any, ...]]:
-        """Only `TOTALS`, `LEAST`, `MOST` or `LAST` of those buckets: twice as fast."""
-        return columns.iter_unpack(self.rows[self._first(from_ms) :])
+    def read_since(self, column: int, from_ms: int) -> Iterator[tuple[Any, ...]]:
+        """One column of those buckets, and nothing if it is not kept: far faster."""
+        return self._layout.read(column, self.rows[self._first(from_ms) :])
+
+    def newest_since(self, from_ms: int) -> list[tuple[int, float]]:
+        """The newest samples of those buckets, each behind the moment at which it was taken."""
+        rows, layout = self.rows[self._first(from_ms) :], self._layout
+        pairs = zip(layout.places.iter_unpack(rows), layout.read(NEWEST, rows), strict=False)
+        return [
+            (place * self.width_ms + after_ms, last) for (place,), (after_ms, last) in pairs if not math.isnan(last)
+        ]
 
     def _first(self, from_ms: int) -> int:
         """Where the rows of those buckets begin."""
-        rows, first = self.rows, from_ms // self.width_ms
+        rows, first, size = self.rows, from_ms // self.width_ms, self._layout.size
         end = len(rows)
         if not end:
             return 0
         # places only grow, so of the rows before this one none is late enough
-        at: int = end - _SIZE * (_place.unpack_from(rows, end - _SIZE)[0] - first + 1)
+        at: int = end - size * (_place(rows, end - size)[0] - first + 1)
         at = max(at, 0)
-        while at < end and _place.unpack_from(rows, at)[0] < first:
-            at += _SIZE
+        while at < end and _place(rows, at)[0] < first:
+            at += size
         return at
-
-    def moment(self, bucket: Bucket) -> int:
-        """When the newest sample of a bucket was taken."""
-        return bucket.place * self.width_ms + bucket.after_ms
 
     def values_since(self, from_ms: int) -> list[tuple[float, float]]:
         """The values that are kept of the time after a moment, each with how many samples it stands for."""
@@ -153,16 +142,17 @@ class Window(msgspec.Struct, array_like=True, gc=False):
             for _, value in mine
         ]
 
-    def _drop(self) -> None:
+    def _drop(self, size: int) -> None:
         """Forget buckets that are too old."""
         rows = self.rows
-        oldest = _place.unpack_from(rows, len(rows) - _SIZE)[0] - BUCKETS
-        while (place := _place.unpack_from(rows)[0]) < oldest:
-            del rows[:_SIZE]
+        oldest = _place(rows, len(rows) - size)[0] - BUCKETS
+        while (place := _place(rows)[0]) < oldest:
+            del rows[:size]
             if self.kept is not None:
                 self.kept.pop(place, None)
 
 
+@lru_cache(1024)
 def width_for(longest_ms: int) -> int:
     """Length of a bucket for the longest window."""
     return max(1, -(-longest_ms // BUCKETS))

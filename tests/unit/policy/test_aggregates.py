@@ -7,14 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.policy.aggregates import aggregate, quantile, rate
+from app.policy.columns import ALL, LEAST, MOST, NEWEST, TOTALS, VALUES
 from app.policy.state import Series, Service, empty, pack
-from app.policy.windows import BUCKETS, VALUES, Keep, Window, width_for
+from app.policy.windows import BUCKETS, MOST_VALUES, Keep, Window, width_for
 
-SAMPLES = st.lists(st.tuples(st.integers(0, 34_000), st.floats(-1e6, 1e6)), min_size=2, max_size=VALUES)
+SAMPLES = st.lists(st.tuples(st.integers(0, 34_000), st.floats(-1e6, 1e6)), min_size=2, max_size=MOST_VALUES)
 
 
-def window_of(samples, width_ms=2000, values=True):
-    made = Window.of(width_ms, values=values)
+FUNCTIONS = ("avg", "min", "max", "sum", "count", "rate")
+
+
+def window_of(samples, width_ms=2000, columns=ALL):
+    made = Window.of(width_ms, columns)
     for at_ms, value in samples:
         made.add(at_ms, value)
     return made
@@ -41,7 +45,7 @@ def test_two_series_have_the_quantile_of_all_their_samples(samples, cut):
 def test_a_crowded_bucket_keeps_a_bounded_draw_that_no_order_changes(samples, random):
     one, two = window_of(samples), window_of(random.sample(samples, len(samples)))
     assert one.kept == two.kept
-    assert len(one.kept[0]) == VALUES
+    assert len(one.kept[0]) == MOST_VALUES
     assert {value for _, value in one.kept[0]} <= {value for _, value in samples}
 
 
@@ -54,24 +58,24 @@ def test_a_crowded_bucket_weighs_as_much_as_its_samples_and_its_draw_is_fair():
 
 
 def test_what_is_unknown_is_none_and_a_window_without_values_knows_no_quantile():
-    plain = window_of([(0, 1.0), (3000, 2.0)], values=False)
+    plain = window_of([(0, 1.0), (3000, 2.0)], columns=ALL & ~VALUES)
     assert plain.kept is None
     assert quantile([plain], 0.5, 0) is None
     assert quantile([], 0.5, 0) is None
-    assert [aggregate(name, [], 0) for name in ("avg", "min", "max", "sum", "count", "last", "rate")] == [None] * 7
+    assert [aggregate(name, [], 0) for name in FUNCTIONS] == [None] * len(FUNCTIONS)
     assert rate([window_of([(0, 1.0), (10, 5.0)])], 0) is None, "within one bucket there is no rate"
 
 
-def test_the_others_are_of_all_samples_and_last_of_the_newest_of_each_series():
+def test_the_others_are_of_all_samples():
     windows = [window_of([(0, 1.0), (3000, 5.0), (5000, 3.0)]), window_of([(5000, 7.0)])]
-    found = {name: aggregate(name, windows, 0) for name in ("avg", "min", "max", "sum", "count", "last", "rate")}
-    assert found == {"avg": 4.0, "min": 1.0, "max": 7.0, "sum": 16.0, "count": 4.0, "last": 5.0, "rate": 7.0 / 5}
+    found = {name: aggregate(name, windows, 0) for name in FUNCTIONS}
+    assert found == {"avg": 4.0, "min": 1.0, "max": 7.0, "sum": 16.0, "count": 4.0, "rate": 7.0 / 5}
 
 
 def test_values_are_kept_only_of_what_a_quantile_is_asked():
-    assert Keep(1000).and_also(Keep(0, values=True)) == Keep(1000, values=True)
+    assert Keep(1000, LEAST).and_also(Keep(0, VALUES)) == Keep(1000, LEAST | VALUES)
     assert Keep().window() is None
-    assert Keep(1800, values=True).window() == Window.of(100, values=True)
+    assert Keep(1800, VALUES).window() == Window.of(100, VALUES)
 
 
 def test_a_window_full_of_values_is_bounded():
@@ -91,7 +95,7 @@ def test_of_a_window_with_gaps_only_what_is_of_the_time_counts(since_ms, values)
 
 
 def test_of_two_samples_of_one_moment_the_second_is_the_newest():
-    assert aggregate("last", [window_of([(10, 1.0), (10, 2.0)])], 0) == 2.0
+    assert window_of([(10, 1.0), (10, 2.0)]).newest_since(0) == [(10, 2.0)]
 
 
 def test_a_window_keeps_all_that_may_be_of_its_time_and_no_values_of_before():
@@ -100,3 +104,36 @@ def test_a_window_keeps_all_that_may_be_of_its_time_and_no_values_of_before():
     made.add(38_000, 4.0)
     assert [one.last for one in made.buckets] == [2.0, 3.0, 4.0]
     assert list(made.kept) == [one.place for one in made.buckets]
+
+
+@given(SAMPLES, st.sampled_from(range(1, ALL + 1)))
+@settings(deadline=None)
+def test_a_column_is_the_same_whatever_else_is_kept(samples, columns):
+    whole, some = window_of(samples), window_of(samples, columns=columns)
+    assert len(some.buckets) == len(whole.buckets)
+    for column, functions in ((TOTALS, ("avg", "sum", "count")), (LEAST, ["min"]), (MOST, ["max"]), (NEWEST, ["rate"])):
+        for function in functions:
+            wanted = aggregate(function, [whole], 4000) if columns & column else None
+            assert aggregate(function, [some], 4000) == wanted
+    if columns & VALUES and columns & TOTALS:
+        assert quantile([some], 0.5, 4000) == quantile([whole], 0.5, 4000)
+    assert some.keeping(columns) == some
+
+
+def test_what_is_kept_of_a_window_can_change_and_what_it_knew_stays():
+    made = window_of([(0, 5.0), (3000, 1.0)], columns=MOST | NEWEST).keeping(MOST | LEAST | TOTALS | VALUES)
+    assert aggregate("max", [made], 0) == 5.0
+    assert [aggregate(name, [made], 0) for name in ("min", "avg", "sum", "count", "rate")] == [None] * 5
+    assert quantile([made], 0.5, 0) is None
+    made.add(3500, 9.0)
+    made.add(4000, 3.0)
+    assert {name: aggregate(name, [made], 0) for name in FUNCTIONS} == {
+        "max": 9.0, "min": 3.0, "avg": 6.0, "sum": 12.0, "count": 2.0, "rate": None,
+    }  # fmt: skip
+    assert quantile([made], 1.0, 0) == 9.0
+    again = made.keeping(NEWEST)
+    assert again.kept is None
+    assert again.newest_since(0) == []
+    again.add(4100, 2.0)
+    again.add(6100, 4.0)
+    assert again.newest_since(0) == [(4100, 2.0), (6100, 4.0)]

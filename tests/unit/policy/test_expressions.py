@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.policy.calls import Call, calls_of
+from app.policy.columns import KEPT_FOR, MOST, NEWEST, TOTALS
 from app.policy.expression import LONGEST, Expression
 from app.policy.files import PolicyError, load
 from app.policy.state import pack
@@ -55,7 +56,7 @@ def test_an_expression_is_a_number_or_unknown(text, found):
 
 def test_what_has_to_be_kept_is_known_beforehand():
     found = Expression('avg("cpu", "1m") > max("cpu", "5m") || rate("errors", "30s") > last("limit")')
-    assert found.reads == {"cpu": Keep(300_000), "errors": Keep(30_000), "limit": Keep()}
+    assert found.reads == {"cpu": Keep(300_000, TOTALS | MOST), "errors": Keep(30_000, NEWEST), "limit": Keep()}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_what_is_asked_is_what_was_known_beforehand(text, call):
     made = Expression(text)
     made.evaluate(heard.append)
     assert heard == calls_of(text) == [call]
-    assert made.reads == {"cpu": Keep(call.window_ms, values=call.function == "quantile")}
+    assert made.reads == {"cpu": Keep(call.window_ms, KEPT_FOR.get(call.function, 0))}
 
 
 def test_matchers_choose_the_series_that_count():

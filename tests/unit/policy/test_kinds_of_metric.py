@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from app.history.explain import explain
 from app.history.measured import metric_line
 from app.policy.activation import Gate, gated, is_active
+from app.policy.columns import TOTALS, VALUES
 from app.policy.decision import decode, encode
 from app.policy.facts import Samples, Series
 from app.policy.files import PolicyError, compiled, load
@@ -192,11 +193,14 @@ def test_a_series_without_a_rate_yet_lets_the_others_ask_for_more_and_never_for_
 
 def test_values_are_kept_only_where_a_quantile_is_asked():
     made = journal(scale(external(over="20s", aggregate="quantile", quantile=0.9), external(name="rps", over="1m")))
-    assert read_by_policies(made.state, "web") == {"jobs": Keep(20_000, values=True), "rps": Keep(60_000)}
+    assert read_by_policies(made.state, "web") == {"jobs": Keep(20_000, TOTALS | VALUES), "rps": Keep(60_000, TOTALS)}
     feed(made, [1, 2, 3])
-    assert made.state.services["web"].series["jobs"].window.values
-    made.policies(scale(external(over="20s")))
-    assert made.state.services["web"].series["jobs"].window.buckets == [], "it began anew"
+    assert made.state.services["web"].series["jobs"].window.kept
+    made.policies(scale(external(over="20s", aggregate="max")))
+    window = made.state.services["web"].series["jobs"].window
+    assert (len(window.buckets), window.kept) == (3, None)
+    made.policies(scale(external(over="30s", aggregate="max")))
+    assert made.state.services["web"].series["jobs"].window.buckets == [], "of other buckets it begins anew"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,7 @@ def test_an_expression_that_is_no_finite_number_is_unknown_and_changes_nothing(e
 
 def test_what_an_expression_reads_is_kept_and_its_windows_too():
     made = journal(scale(computed('avg("jobs", "90s") + last("more")')))
-    assert read_by_policies(made.state, "web") == {"jobs": Keep(90_000), "more": Keep()}
+    assert read_by_policies(made.state, "web") == {"jobs": Keep(90_000, TOTALS), "more": Keep()}
 
 
 @pytest.mark.parametrize(
