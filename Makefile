@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit laws integration chaos bench mutants docs lock format clean
+.PHONY: help demo test check unit laws integration chaos bench soak mutants docs lock format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ chaos: $(READY) ## long fault tests
 
 bench: $(READY) ## measurements, each beside its baseline
 	$(BIN)/pytest tests/bench -s
+
+soak: $(READY) ## what every program holds in memory, loaded and then idle: an hour and a half
+	$(BIN)/pytest tests/soak -s
 
 mutants: .venv-mutants/.ready ## faults put into the rules one by one: does some test see each? half an hour; docs/tests.md
 	nice -n 19 .venv-mutants/bin/mutmut run --max-children 2 $(MUTANTS)
