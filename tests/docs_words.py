@@ -58,8 +58,8 @@ windows of the service's series:
 Names, windows and shares are literals, and all numbers doubles, so write `90.0`. Divide by a number, or with `ratio`,
 which is unknown where the second is 0. A window is exact to an eighteenth of
 the longest that is asked of its metric, and an hour at most. What no policy asks of a metric is not kept: the first to
-ask for its `max` gets that of the samples since, and the first to ask for a longer window begins it anew. What cannot be said, because data are missing, is unknown:
-it neither fires nor resolves, and is told as such.
+ask for its `max` gets that of the samples since, and the first to ask for a longer window begins it anew. What cannot
+be said, because data are missing, is unknown: it neither fires nor resolves, and is told as such.
 
 When it begins to fire, `then` may also scale by a step, roll back, build or call a webhook: once, and what is refused
 is not made up for later. Who is told is said by `then.notify`, or else by the routes of kind Alerting.\

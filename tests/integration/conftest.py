@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -9,10 +10,25 @@ from typer.testing import CliRunner
 from app.cli import root
 from app.local import install
 from app.local.process import ServerUnavailable
+from app.queue import api, topology
 from app.settings import Settings
 from app.settings import settings as current
 from tests.kube_lanes import NO_REAL, RealLane, StandInLane
 from tests.rig import Rig
+
+
+@pytest.fixture
+def apart(clean):
+    """A virtual host of its own with the product's queues, for tests that delete some: a quorum queue that is
+    deleted, made again and then loses its node can refuse everything for good (RabbitMQ 3.10)."""
+    user = urlsplit(clean.rabbitmq_url).username
+    own = clean.model_copy(update={"rabbitmq_url": clean.rabbitmq_url.rpartition("/")[0] + "/apart"})
+    api.call(own, "PUT", "vhosts/{vhost}", {})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    api.call(own, "PUT", f"permissions/{{vhost}}/{user}", everything)
+    topology.init(own)
+    yield own
+    api.call(own, "DELETE", "vhosts/{vhost}")
 
 
 @pytest.fixture

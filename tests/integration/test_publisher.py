@@ -85,20 +85,6 @@ def publish(clean):
         publisher.stop()
 
 
-@pytest.fixture
-def apart(clean):
-    """A virtual host of its own with the product's queues, for tests that delete some: a quorum queue that is
-    deleted, made again and then loses its node can refuse everything for good (RabbitMQ 3.10)."""
-    user = urlsplit(clean.rabbitmq_url).username
-    own = clean.model_copy(update={"rabbitmq_url": clean.rabbitmq_url.rpartition("/")[0] + "/apart"})
-    api.call(own, "PUT", "vhosts/{vhost}", {})
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    api.call(own, "PUT", f"permissions/{{vhost}}/{user}", everything)
-    topology.init(own)
-    yield own
-    api.call(own, "DELETE", "vhosts/{vhost}")
-
-
 @contextmanager
 def proxied(settings):
     """A proxy before RabbitMQ, and the address through it."""

@@ -6,11 +6,13 @@ import time
 from http import HTTPStatus
 
 import pytest
+from kombu import Connection
 
 from app.local.receiver import Receiver
-from tasks.contract import RETRY_S, Status, action_key, retry_exchange, target_key
+from app.queue import topology
+from tasks.contract import DEAD_QUEUE, QUEUES, RETRY_S, Kind, Status, action_key, retry_exchange, target_key
 from tests.processes import wait_for
-from tests.rig import LEASE_S, building, scaling, telling, worker
+from tests.rig import LEASE_S, Rig, building, scaling, telling, worker
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_the_action_of_a_killed_child_is_done_by_the_same_worker(rig, env, proce
     (outcome,) = rig.ended("child-1")
     assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
     assert rig.effects("child") == ["child-1"]
-    assert running.alive
+    assert running.alive, running.text
 
 
 def test_an_effect_whose_worker_died_before_it_was_marked_is_told_as_done_though_it_expired(rig, env, processes):
@@ -103,7 +105,7 @@ def test_redis_killed_while_actions_flow_loses_none_and_doubles_none(rig, env, p
     assert {one.id for one in outcomes} == {one.id for one in actions}
     assert {one.status for one in outcomes} == {Status.DONE}
     assert all(rig.effects(one.service) == [one.id] for one in actions)
-    assert running.alive
+    assert running.alive, running.text
     wait_for(lambda: rig.depth("parked") == 0, 5)
 
 
@@ -214,3 +216,33 @@ def test_copies_that_wait_survive_the_worker_and_are_done_by_the_next(rig, env, 
         worker(processes, told, "second")
         (outcome,) = rig.ended("copy-1")
         assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+
+
+def test_a_queue_that_somebody_deletes_holds_up_no_other_and_is_taken_from_once_it_is_back(apart, env, processes):
+    here, rig = env | {"HEADRACE_RABBITMQ_URL": apart.rabbitmq_url}, Rig(apart)
+    running = worker(processes, here)
+    for service, missing in (("first", QUEUES[Kind.NOTIFY]), ("second", DEAD_QUEUE)):
+        rig.fleet(service)
+        with Connection(apart.rabbitmq_url) as connection:
+            connection.channel().queue_delete(missing)
+        rig.send(scaling(f"{service}-1", service))
+        assert rig.ended(f"{service}-1")[0].status is Status.DONE
+        wait_for(lambda missing=missing: f'"queues": ["{missing}"]' in running.text, 10, running.text[-3500:])
+        assert "Connection to broker lost" not in running.text, "what it has under way is not given up"
+        topology.init(apart)
+        rig.raw(missing, b"nobody can read this")
+        wait_for(lambda missing=missing: rig.depth(missing) == 0, 30, "the queue to be taken from")
+    assert running.alive, running.text
+
+
+def test_a_worker_that_starts_before_the_queues_are_made_takes_from_them_later(apart, env, processes):
+    for name in topology.queues():
+        with Connection(apart.rabbitmq_url) as connection:
+            connection.channel().queue_delete(name)
+    running = worker(processes, env | {"HEADRACE_RABBITMQ_URL": apart.rabbitmq_url})
+    assert running.text.count("headrace queues init") == 1
+    topology.init(apart)
+    rig = Rig(apart)
+    rig.fleet("early")
+    rig.send(scaling("early-1", "early"))
+    assert rig.ended("early-1")[0].status is Status.DONE
