@@ -5,7 +5,7 @@ by their id; the conservation law is here: every decided action ends, and takes 
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app.policy.decision import Decision
@@ -23,6 +23,10 @@ class Tally:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     repeated_decisions: int = 0
     repeated_outcomes: int = 0
+
+    def copy(self) -> "Tally":
+        """The same, which stays as it is while this one grows."""
+        return replace(self, decisions=dict(self.decisions), outcomes=dict(self.outcomes))
 
     def decided(self, decision: Decision) -> bool:
         """Take a decision; whether it is new."""

@@ -29,16 +29,22 @@ class Watch:
 
     def __init__(self, settings: Settings, on_event: Callable[[Event], None]) -> None:
         """Nothing is read before the block begins."""
-        self.tally = Tally()
+        self._tally = Tally()
         self.quarantined: list[Quarantined] = []
         self.failure: Exception | None = None
         self._settings = settings
         self._on_event = on_event
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._early: dict[
             str, Outcome
         ] = {}  # outcomes whose decision has not been read yet: topics have no common order
+
+    @property
+    def tally(self) -> Tally:
+        """What was read so far, as it is now: it stays as it is while more is read."""
+        with self._lock:
+            return self._tally.copy()
 
     def __enter__(self) -> Self:
         for topic in _TOPICS:
@@ -63,15 +69,15 @@ class Watch:
         event: Event
         if topic == DECISIONS:
             event = decisions.decode(value)
-            new = self.tally.decided(event)
+            new = self._tally.decided(event)
         elif topic == OUTCOMES:
             event = msgspec.json.decode(value, type=Outcome)
-            new = self.tally.ended(event)
+            new = self._tally.ended(event)
         else:
             event = quarantine.decode(value)
             self.quarantined.append(event)
             new = True
-        if isinstance(event, Outcome) and event.action is not Kind.BUILD and event.id not in self.tally.decisions:
+        if isinstance(event, Outcome) and event.action is not Kind.BUILD and event.id not in self._tally.decisions:
             self._early[event.id] = event
         elif new:
             self._on_event(event)

@@ -37,9 +37,12 @@ def stream(product):
 
 @pytest.fixture
 def stopped(product):
-    """The product without its stream side."""
+    """The product without its stream side; what the test starts of it ends with the test."""
     product.running.stop(10)
-    return product
+    before = len(product.processes.started)
+    yield product
+    for one in product.processes.started[before:]:
+        one.stop(10)
 
 
 def heat(product, service, cpu=92, replicas=2):
