@@ -9,7 +9,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from app.queue import api
+from kombu import Connection
+
+from app.queue import api, topology
+from tasks.contract import QUEUES, Kind
 from tests.chaos.queue_points import WORKER
 from tests.chaos.queue_scene import LEASE_S, ROUTER, Scene, moment
 from tests.odd import wrong
@@ -136,6 +139,29 @@ def queue_full(seconds: float) -> Fault:
             for one in stopped:
                 one.signal(signal.SIGCONT)
             api.call(scene.settings, "DELETE", path)
+
+    return fault
+
+
+def queue_missing(seconds: float) -> Fault:
+    """Somebody deletes the queue of notifications while nothing is in it, and makes it again later.
+
+    The router stands still until it is gone: what RabbitMQ has confirmed and an administrator then deletes is lost.
+    """
+
+    def fault(scene: Scene) -> None:
+        queue, router = QUEUES[Kind.NOTIFY], scene.crew.running[ROUTER]
+        router.signal(signal.SIGSTOP)
+        try:
+            with Connection(scene.settings.rabbitmq_url) as connection:
+                channel = connection.channel()
+                wait_for(lambda: scene.let(2.0) or not channel.queue_declare(queue, passive=True).message_count, 60)
+                scene.let(3.0)  # what was taken from it last is done
+                channel.queue_delete(queue)
+        finally:
+            router.signal(signal.SIGCONT)
+        scene.let(seconds)
+        topology.init(scene.settings)
 
     return fault
 

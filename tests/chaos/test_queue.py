@@ -56,6 +56,10 @@ PLAN = [
 ]
 """What happens, how it is told, and how many faults it is."""
 
+LAST = [("the queue of notifications deleted, and made again after 10 s", faults.queue_missing(10.0), 1)] * 2
+"""What comes after all that, since RabbitMQ 3.10 may never again find a leader for a queue that was made anew and then
+loses a node."""
+
 
 @pytest.fixture
 def rabbits(tmp_path, clean):
@@ -94,8 +98,9 @@ def test_every_action_takes_effect_once_whatever_happens(clean, rabbits, env, ka
         scene = Scene(settings, crew, decider, Ledgers(settings, Bodies(receiver)), rabbits)
         scene.use(kafka, redis, rabbits.proxy)
         scene.begin(*WORKERS)
-        scene.dice.shuffle(plan := [one for one in PLAN if re.search(os.environ.get("HEADRACE_CHAOS", ""), one[0])])
-        for step in plan:
+        asked = re.compile(os.environ.get("HEADRACE_CHAOS", ""))
+        scene.dice.shuffle(plan := [one for one in PLAN if asked.search(one[0])])
+        for step in [*plan, *(one for one in LAST if asked.search(one[0]))]:
             scene.suffer(*step)
         scene.ledgers.close()
     rows = list(scene.rows.values())
