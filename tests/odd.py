@@ -1,8 +1,9 @@
-"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] worker|app|app.router`.
+"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] [lost] worker|app|app.router`.
 
 `clock=FILE`: the clock is wrong by as many seconds as stand in the file, and jumps when that changes: for the Python
 code of the program, its libraries' too, and for the times that it gives its messages on Kafka. `newer`: the code of a
-version to come, with a field of a scaling and a schema of messages that this one does not know.
+version to come, with a field of a scaling and a schema of messages that this one does not know. `lost`: Kafka's client
+is told of no broker when it asks for the group's, as a broker that has just started may do.
 """
 
 import sys
@@ -59,6 +60,16 @@ def _newer() -> None:
     contract.SCHEMA += 1  # type: ignore[misc]
 
 
+def _lost() -> None:
+    from aiokafka.client import AIOKafkaClient
+
+    async def lookup(self: AIOKafkaClient, *_: Any) -> None:
+        """As its own does where `get_random_node` gives none."""
+        raise AssertionError("Did we not perform bootstrap?")
+
+    AIOKafkaClient.coordinator_lookup = lookup  # type: ignore[method-assign]
+
+
 def main(*words: str) -> None:
     """Run the program that the last word names: the worker, or an app of Faust."""
     *odd, program = words
@@ -67,6 +78,8 @@ def main(*words: str) -> None:
             Clock(Path(word.removeprefix("clock="))).set()
     if "newer" in odd:
         _newer()
+    if "lost" in odd:
+        _lost()
     if program != "worker":
         from faust.cli.faust import cli
 

@@ -55,10 +55,9 @@ class Product:
 
     def __init__(self, servers: Servers, directory: Path, **more: str) -> None:
         self.directory = directory
-        self.settings = Settings(
-            kafka_url=servers.kafka_url, rabbitmq_url=servers.rabbitmq_url, redis_url=servers.redis_url,
-            rabbitmq_api=servers.env.get("HEADRACE_RABBITMQ_API", ""), partitions=4,
-        )  # fmt: skip
+        kafka = {name: value for name, value in more.items() if name.startswith("HEADRACE_KAFKA_")}
+        given = {name.removeprefix("HEADRACE_").lower(): value for name, value in (servers.env | kafka).items()}
+        self.settings = Settings.model_validate(given | {"partitions": 4})
         self.receiver = Receiver()
         self.redis = Redis.from_url(servers.redis_url, decode_responses=True)
         self.env = servers.env | {

@@ -158,18 +158,28 @@ def journal_partitions(settings: Settings) -> int:
     try:
         return partitions_of_journal(settings)
     except TopicsError as error:
-        sys.exit(f"headrace: {error}.")
+        sys.exit(f"headrace: {error}{'' if str(error).endswith('?') else '.'}")
 
 
 def _credentials(settings: Settings) -> Any:
-    if not settings.kafka_username:
-        return None
-    import ssl
-
-    context = ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+    """How Faust is to speak to Kafka; None without any security."""
+    if not settings.kafka_sasl:
+        return faust.SSLCredentials(context=_tls(settings)) if settings.kafka_tls else None
     return faust.SASLCredentials(
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value(),
-        mechanism="SCRAM-SHA-512",
-        ssl_context=context,
+        mechanism=settings.kafka_mechanism,
+        ssl_context=_tls(settings) if settings.kafka_tls else None,
     )
+
+
+def _tls(settings: Settings) -> Any:
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        if settings.kafka_cert_file is not None:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+    except OSError as error:
+        sys.exit(f"headrace: a file of HEADRACE_KAFKA_CA_FILE, _CERT_FILE or _KEY_FILE cannot be used: {error}.")
+    return context

@@ -10,13 +10,14 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
 
 from app.settings import Settings
 
 REACH_S: Final = 8.0
 """Longest wait for a broker's first answer."""
 
+_REFUSED: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
 SLICE_S: Final = 2.0
 """Time to come up after which a broker that refuses is taken at its word."""
 
@@ -52,24 +53,34 @@ class Outgoing(NamedTuple):
 
 
 def reach(settings: Settings, timeout_s: float = REACH_S) -> dict[str, int]:
-    """The topics there are, each with its partitions; raises KafkaUnavailable with the broker's own reason."""
+    """The topics there are, each with its partitions; raises as `metadata`."""
+    return {name: len(topic.partitions) for name, topic in metadata(settings, timeout_s).topics.items()}
+
+
+def metadata(settings: Settings, timeout_s: float = REACH_S, *, patient: bool = False) -> ClusterMetadata:
+    """What Kafka says of its topics; raises KafkaUnavailable with the broker's own reason.
+
+    `patient`: a Kafka where nobody listens is waited for; else that is answer enough.
+    """
     reasons: list[KafkaError] = []
     admin = AdminClient(settings.librdkafka(log_level=0) | {"error_cb": reasons.append, "logger": _silent()})
     deadline = monotonic() + timeout_s
     while True:
         try:
-            metadata = admin.list_topics(timeout=min(SLICE_S, timeout_s))
+            found = admin.list_topics(timeout=min(SLICE_S, timeout_s))
+            if found.brokers:  # one that has just started may know of none yet, not even of itself
+                return found
+            last = KafkaError(KafkaError.BROKER_NOT_AVAILABLE)
         except KafkaException as error:
-            admin.poll(0)
-            if _hopeless(reasons) or monotonic() >= deadline:
-                raise KafkaUnavailable(_sentence(settings, reasons, error.args[0])) from error
-        else:
-            return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+            last = error.args[0]
+        admin.poll(0.1)
+        if _hopeless(reasons, patient=patient) or monotonic() >= deadline:
+            raise KafkaUnavailable(_sentence(settings, reasons, last))
 
 
-def _hopeless(reasons: list[KafkaError]) -> bool:
+def _hopeless(reasons: list[KafkaError], *, patient: bool) -> bool:
     """Whether every broker has refused already, so that waiting for the rest of the time is no use."""
-    final = {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001
+    final = _REFUSED if patient else _REFUSED | {KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
     return any(one.code() in final for one in reasons)
 
 
@@ -84,12 +95,13 @@ def _silent() -> Any:
 
 def _sentence(settings: Settings, reasons: list[KafkaError], last: KafkaError) -> str:
     """The most telling of the errors, and what to do about it."""
-    refused = [one for one in reasons if one.code() in {KafkaError._AUTHENTICATION, KafkaError._SSL}]  # noqa: SLF001
+    refused = [one for one in reasons if one.code() in _REFUSED]
     down = [one for one in reasons if one.code() != KafkaError._ALL_BROKERS_DOWN]  # noqa: SLF001
     told = (refused or down or reasons or [last])[-1].str()
     told = told.split(" (after ")[0].split("]: ")[-1]
     if refused:
-        return f"Kafka at {settings.bootstrap} refuses us ({told}); check HEADRACE_KAFKA_USERNAME and _PASSWORD"
+        check = "_USERNAME, _PASSWORD and _MECHANISM" if settings.kafka_sasl else "_CA_FILE, _CERT_FILE and _KEY_FILE"
+        return f"Kafka at {settings.bootstrap} refuses us ({told}); check HEADRACE_KAFKA{check}"
     return f"Kafka does not answer at {settings.bootstrap} ({told}); is it running, and is HEADRACE_KAFKA_URL right?"
 
 

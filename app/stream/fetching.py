@@ -14,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
 from app.stream.blocks import Block
+from app.stream.ending import broken
 from app.stream.gather import Gather
 
 BLOCK_RECORDS: Final = 4_000
@@ -39,7 +40,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         coordinator = consumer._coordinator  # noqa: SLF001 - Faust reads its generation the same way
         coordinator._do_heartbeat = self.consumer.heart.listening(coordinator._do_heartbeat)  # noqa: SLF001
+        coordinator._coordination_task.add_done_callback(self._uncoordinated)  # noqa: SLF001
         self.gather = Gather(consumer._fetcher)  # noqa: SLF001
+
+    def _uncoordinated(self, routine: asyncio.Task[None]) -> None:
+        """The routine that keeps us in the group has ended: it is not begun again, and nobody else would notice.
+
+        Seen where a Kafka that had just started named no broker.
+        """
+        if not routine.cancelled() and (error := routine.exception()) is not None:
+            group = self.app.conf.id
+            broken(f"{group} cannot stay in its group: {error}; whoever starts next joins it anew", exc_info=error)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """The coordinator has answered, with partitions."""

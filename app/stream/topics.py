@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type:
 from app.policy.facts import LAYOUT, Genesis, encode
 from app.settings import Settings
 from app.stream.answered import answered
+from app.stream.client import KafkaUnavailable, metadata
 
 TIMEOUT_S: Final = 20.0
 """Longest wait for one answer of Kafka."""
@@ -93,7 +94,7 @@ def init(settings: Settings, *, sources: bool = True) -> list[str]:
     journal. What exists is left as it is: `check` says what is wrong with it.
     """
     admin = _admin(settings)
-    there = _described(admin, settings)
+    there = _described(settings)
     partitions = _partitions(there, settings)
     wanted = [
         NewTopic(topic.name, topic.partitions or partitions, settings.replication, config=_config(topic, settings))
@@ -120,7 +121,7 @@ def init(settings: Settings, *, sources: bool = True) -> list[str]:
 def check(settings: Settings) -> list[str]:
     """What is wrong with the topics, a sentence each; empty when all is right."""
     admin = _admin(settings)
-    there = _described(admin, settings)
+    there = _described(settings)
     partitions = _partitions(there, settings)
     wrong = [
         f"topic {name} is missing; make it with `headrace topics init`"
@@ -157,7 +158,7 @@ def partitions_of_journal(settings: Settings) -> int:
     wrong = check(settings)
     if wrong:
         raise TopicsError("; ".join(wrong))
-    return _described(_admin(settings), settings)[JOURNAL].partitions
+    return _described(settings)[JOURNAL].partitions
 
 
 def topic_ids(settings: Settings, names: Iterable[str]) -> dict[str, str]:
@@ -186,17 +187,15 @@ def _partitions(there: dict[str, Shape], settings: Settings) -> int:
     return there[JOURNAL].partitions if JOURNAL in there else settings.partitions
 
 
-def _described(admin: AdminClient, settings: Settings) -> dict[str, Shape]:
+def _described(settings: Settings) -> dict[str, Shape]:
     """Topics that exist, and how they are cut."""
     try:
-        metadata = admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise TopicsError(
-            f"Kafka does not answer at {settings.bootstrap} ({error.args[0].str()}); is HEADRACE_KAFKA_URL right?"
-        ) from error
+        found = metadata(settings, TIMEOUT_S, patient=True)
+    except KafkaUnavailable as error:
+        raise TopicsError(str(error)) from error
     return {
         name: Shape(len(topic.partitions), min((len(one.replicas) for one in topic.partitions.values()), default=0))
-        for name, topic in metadata.topics.items()
+        for name, topic in found.topics.items()
     }
 
 

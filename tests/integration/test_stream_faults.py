@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -14,7 +15,7 @@ from app.policy.state import unpack
 from app.stream import client
 from app.stream.topics import DECISIONS, JOURNAL
 from tests.counting import caught_up, check_decisions, check_state, places, progress
-from tests.processes import wait_for
+from tests.processes import last_lines, wait_for
 from tests.product import Product, policy
 
 pytestmark = pytest.mark.timeout(240)
@@ -151,3 +152,12 @@ def metrics(port):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_a_process_that_lost_its_group_for_good_ends_and_says_so(product):
+    """Kafka's client gives up when it is told of no broker, as one that has just started may do, and says nothing."""
+    product.env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    lost = product.processes.start(["python", "-m", "tests.odd", "lost", "app.intake"], product.env)
+    wait_for(lambda: not lost.alive, 40, f"it to end: {last_lines(lost)}")
+    assert lost.code == 70
+    assert "intake cannot stay in its group" in lost.text

@@ -66,8 +66,3 @@ def test_neither_fausts_nor_celerys_variables_move_the_brokers(monkeypatch, tmp_
     monkeypatch.setenv("HEADRACE_KAFKA_URL", "kafka://here:9")
     assert build("x", [], Settings(datadir=tmp_path)).conf.broker == [URL("headrace://here:9")]
     assert "elsewhere" not in Settings().rabbitmq_url
-
-
-def test_the_servers_clients_get_the_credentials_that_are_set():
-    config = Settings(kafka_username="u", kafka_password="p").librdkafka()
-    assert (config["sasl.username"], config["sasl.password"], config["security.protocol"]) == ("u", "p", "SASL_SSL")

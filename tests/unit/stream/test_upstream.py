@@ -43,6 +43,7 @@ KNOWN = {
     "aiokafka.consumer.fetcher:Fetcher._create_fetch_waiter": "61d840568746477e",
     "aiokafka.consumer.fetcher:Fetcher._get_actions_per_node": "1dab2cf937d165d0",
     "aiokafka.consumer.fetcher:Fetcher._fetch_requests_routine": "2a8ec5932644c9b0",
+    "aiokafka.consumer.group_coordinator:GroupCoordinator._coordination_routine": "75273e127d4a4f5d",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._do_heartbeat": "dc1d6632aaa68e96",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._heartbeat_routine": "61d01028952239d0",
     "faust.app.base:App._on_partitions_revoked": "d5c895bbe57dc73a",
