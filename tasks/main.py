@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from billiard.common import terminate_handler_fired
 from celery import Celery, Task, signals
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from kombu import Exchange
@@ -47,6 +48,7 @@ from tasks.keeper import TASK, Keeper, Letter, redrive_of
 from tasks.ledger import Ledger
 from tasks.limits import KILL_S, LONGEST_S, limits
 from tasks.outcomes import Outcomes
+from tasks.request import Request
 from tasks.retry import Later, Parking
 from tasks.settings import Settings, settings
 
@@ -100,12 +102,24 @@ def build_app(config: Settings) -> Celery:
     for kind, limit in limits(config.limits).items():
         soft_s, hard_s = limit.seconds, limit.seconds + KILL_S
         # not shared: with another application in this process, one of them would have the other's limits
-        made.task(_do, name=task_name(kind), bind=True, shared=False, soft_time_limit=soft_s, time_limit=hard_s)
-    made.task(_park, name=TASK)
+        mine = {"bind": True, "shared": False, "Request": Request}
+        made.task(_do, name=task_name(kind), soft_time_limit=soft_s, time_limit=hard_s, **mine)
+    made.task(_park, name=TASK, Request=Request)
     return made
 
 
 def _do(task: Task, argument: Any) -> str:
+    """Do the action in a message; what it ended as. A process that was told to end meanwhile does so now, whatever
+    library kept it from it: Celery takes it for gone.
+    """
+    try:
+        return _done(task, argument)
+    finally:
+        if terminate_handler_fired():
+            raise SystemExit(0)
+
+
+def _done(task: Task, argument: Any) -> str:
     """Do the action in a message; what it ended as. A message that is no action is dead-lettered."""
     redrive = redrive_of(task.request.headers)
     try:

@@ -1,14 +1,16 @@
-"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] [lost] worker|app|app.router`.
+"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] [lost] [deaf] [stays] worker|app|app.router`.
 
 `clock=FILE`: the clock is wrong by as many seconds as stand in the file, and jumps when that changes: for the Python
 code of the program, its libraries' too, and for the times that it gives its messages on Kafka. `newer`: the code of a
 version to come, with a field of a scaling and a schema of messages that this one does not know. `lost`: Kafka's client
-is told of no broker when it asks for the group's, as a broker that has just started may do.
+is told of no broker when it asks for the group's, as a broker that has just started may do. `deaf`: a
+scaling of the fleet hears nothing of being told to end, as code in C may; `stays`: nor does its process afterwards.
 """
 
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Union
 
@@ -70,6 +72,26 @@ def _lost() -> None:
     AIOKafkaClient.coordinator_lookup = lookup  # type: ignore[method-assign]
 
 
+def _deaf() -> None:
+    from tasks.clients import simulated
+
+    class Deaf:
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                with suppress(SystemExit):
+                    time.sleep(left)
+
+    simulated.time = Deaf  # type: ignore[assignment]
+
+
+def _stays() -> None:
+    from tasks import main as tasks_main
+
+    tasks_main.terminate_handler_fired = lambda: False
+
+
 def main(*words: str) -> None:
     """Run the program that the last word names: the worker, or an app of Faust."""
     *odd, program = words
@@ -78,8 +100,9 @@ def main(*words: str) -> None:
             Clock(Path(word.removeprefix("clock="))).set()
     if "newer" in odd:
         _newer()
-    if "lost" in odd:
-        _lost()
+    for word, change in (("lost", _lost), ("deaf", _deaf), ("stays", _stays)):
+        if word in odd:
+            change()
     if program != "worker":
         from faust.cli.faust import cli
 
@@ -88,7 +111,7 @@ def main(*words: str) -> None:
     else:
         from celery.__main__ import main as celery
 
-        if len(odd) > ("newer" in odd):
+        if any(word.startswith("clock=") for word in odd):
             _stamped()
         sys.argv = ["celery", "-A", "tasks", "worker", "-l", "info", "-c", "2", "-n", f"{uuid.uuid4().hex}@%h"]
         celery()

@@ -95,9 +95,9 @@ def worker(processes: Processes, env: Mapping[str, str], name="w", children=2) -
     )
 
 
-def odd_worker(processes: Processes, env: Mapping[str, str], odd: str) -> Running:
+def odd_worker(processes: Processes, env: Mapping[str, str], *odd: str) -> Running:
     """The same of one that is odd, in the words of `tests.odd`."""
-    return _ready(processes, ["python", "-m", "tests.odd", odd, "worker"], {**env, "PYTHONPATH": str(ROOT)})
+    return _ready(processes, ["python", "-m", "tests.odd", *odd, "worker"], {**env, "PYTHONPATH": str(ROOT)})
 
 
 def _ready(processes: Processes, command: Sequence[str], env: Mapping[str, str]) -> Running:

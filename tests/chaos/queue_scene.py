@@ -4,13 +4,16 @@
 was decided has ended, and holds it to the law. `tests.chaos.queue_faults` says what can happen.
 """
 
+import os
 import random
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic, sleep, time
 
 from app.settings import Settings
 from tests.chaos.queue_traffic import Counts, Decider, Ledgers
@@ -51,6 +54,7 @@ class Crew:
     def __init__(self, processes: Processes, env: Mapping[str, str]) -> None:
         self.processes = processes
         self.env = {**env, "PYTHONPATH": str(ROOT), "HEADRACE_LEASE_S": str(LEASE_S), "HEADRACE_SESSION_S": "6"}
+        self.env["PYTHONFAULTHANDLER"] = "1"  # who hangs can be made to say where
         self.running: dict[str, Running] = {}
         self.odd: dict[str, tuple[str, ...]] = {}
         """Who is odd, and how, in the words of `tests.odd`."""
@@ -87,6 +91,16 @@ class Crew:
     def armed(self, point: str, times: int) -> Running:
         """Start a program that kills itself at a point of `tests.chaos.queue_points`; nobody starts it again."""
         return self.processes.start(["python", "-m", "tests.chaos.queue_points", point, str(times)], self.env)
+
+    def confess(self) -> dict[str, str]:
+        """End every process at once, and what each says of where it was."""
+        for one in self.running.values():
+            children = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split() if one.alive else []
+            for pid in (*children, one.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGABRT)
+        sleep(1.0)
+        return {name: last_lines(one, 120) for name, one in self.running.items()}
 
     def supervise(self) -> None:
         """Start again what has ended by itself."""
@@ -174,6 +188,8 @@ class Scene:
         except AssertionError as error:
             missing = sorted((known or {}).keys() - self.ledgers.ids)
             logs = {name: last_lines(one, 4) for name, one in self.crew.running.items()}
+            for name, words in self.crew.confess().items():
+                print(f"{name}: {words}", flush=True)
             raise AssertionError(f"{error}; {len(missing)} without an outcome {missing[:5]}; logs: {logs}") from None
 
 

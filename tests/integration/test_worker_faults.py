@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import pytest
 from kombu import Connection
@@ -11,8 +12,9 @@ from kombu import Connection
 from app.local.receiver import Receiver
 from app.queue import topology
 from tasks.contract import DEAD_QUEUE, QUEUES, RETRY_S, Kind, Status, action_key, retry_exchange, target_key
+from tests.faults import Proxy
 from tests.processes import wait_for
-from tests.rig import LEASE_S, Rig, building, scaling, telling, worker
+from tests.rig import LEASE_S, Rig, building, odd_worker, scaling, telling, worker
 
 
 @pytest.fixture
@@ -216,6 +218,33 @@ def test_copies_that_wait_survive_the_worker_and_are_done_by_the_next(rig, env, 
         worker(processes, told, "second")
         (outcome,) = rig.ended("copy-1")
         assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+
+
+@pytest.mark.parametrize("odd", [("deaf",), ("deaf", "stays")])
+def test_what_a_process_has_that_did_not_end_when_it_was_told_to_is_not_lost_with_it(rig, env, processes, odd):
+    """The connection is cut, so Celery has the process end that is at work, and counts it as gone; it goes on with
+    other messages, and dies with one of them."""
+    with Proxy(urlsplit(rig.settings.rabbitmq_url).port) as proxy:
+        through = rig.settings.rabbitmq_url.replace(f":{urlsplit(rig.settings.rabbitmq_url).port}/", f":{proxy.port}/")
+        odd_worker(processes, env | {"HEADRACE_RABBITMQ_URL": through}, *odd)
+        for service in ("first", "second", "third"):
+            rig.fleet(service, delay_ms=3000)
+        rig.send(scaling("told-1", "first"), scaling("told-2", "second"))
+        before = dict(wait_for(lambda: len(had := held(rig, "first", "second")) == 2 and had, 20, "both to be held"))
+        proxy.cut()
+        rig.ended("told-", 2)
+        rig.send(scaling("dies-1", "third"))
+        (_, pid) = wait_for(lambda: holder(rig, "third"), 40, "the third to be held")
+        assert (pid in before.values()) == ("stays" in odd)
+        os.kill(pid, signal.SIGKILL)
+        (outcome,) = rig.ended("dies-1")
+    assert outcome.status is Status.DONE
+    assert [rig.effects(one) for one in ("first", "second", "third")] == [["told-1"], ["told-2"], ["dies-1"]]
+
+
+def held(rig, *services):
+    """What `holder` says of each service that is being scaled."""
+    return [found for one in services if (found := holder(rig, one))]
 
 
 def test_a_queue_that_somebody_deletes_holds_up_no_other_and_is_taken_from_once_it_is_back(apart, env, processes):
