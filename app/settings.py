@@ -10,23 +10,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from tasks.kafka_settings import KafkaSettings
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Where the servers are, how the topics are cut, what is read and how often state is kept."""
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
 
-    kafka_url: str = Field(
-        "kafka://127.0.0.1:9092",
-        description="Kafka's bootstrap servers, `kafka://host:port[,host:port…]`. The usual port, here.",
-    )
-    kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
-    kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
-    kafka_ca_file: Path | None = Field(
-        None, description="PEM file of the CA of the brokers' certificates; used with a user only."
-    )
     rabbitmq_url: str = Field(
         "amqp://guest:guest@127.0.0.1:5672//",
         description="RabbitMQ, as `amqp://user:password@host:port/vhost`. RabbitMQ's own default, here. "
@@ -123,11 +116,6 @@ class Settings(BaseSettings):
     log_json: bool | None = Field(None, description="Log as JSON lines; unset: where there is no terminal.")
 
     @property
-    def bootstrap(self) -> str:
-        """Kafka's bootstrap servers as `host:port,host:port`."""
-        return self.kafka_url.split("://", 1)[-1].rstrip("/")
-
-    @property
     def sources(self) -> dict[str, str]:
         """What the intake reads: topic → what is on it (`metrics`, `events`, `instances`)."""
         kinds = {"metrics": self.metric_topics, "events": self.event_topics, "instances": self.instance_topics}
@@ -151,20 +139,6 @@ class Settings(BaseSettings):
         """RabbitMQ's management API as `http://[user:password@]host:port`."""
         return self.rabbitmq_api or f"http://{urlsplit(self.rabbitmq_url).hostname}:15672"
 
-    def librdkafka(self, **more: str | float | bool) -> dict[str, str | int | float | bool]:
-        """A librdkafka configuration that reaches the same Kafka, plus `more`."""
-        config: dict[str, str | int | float | bool] = {"bootstrap.servers": self.bootstrap, "client.id": "headrace"}
-        if self.kafka_username:
-            config |= {
-                "security.protocol": "SASL_SSL",
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": self.kafka_username,
-                "sasl.password": self.kafka_password.get_secret_value(),
-            }
-            if self.kafka_ca_file:
-                config["ssl.ca.location"] = str(self.kafka_ca_file)
-        return config | more
-
 
 @cache
 def settings() -> Settings:
@@ -174,7 +148,11 @@ def settings() -> Settings:
 
 def mistakes(error: ValidationError) -> str:
     """What is wrong with the environment, each variable by its name."""
-    return "; ".join(f"setting HEADRACE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+    return "; ".join(
+        "".join(f"setting HEADRACE_{str(name).upper()}: " for name in one["loc"][:1])
+        + one["msg"].removeprefix("Value error, ")
+        for one in error.errors()
+    )
 
 
 def masked(url: str) -> str:

@@ -21,8 +21,7 @@ class Outcomes:
 
     def __init__(self, settings: Settings) -> None:
         ours = {"enable.idempotence": True, "linger.ms": 0, "delivery.timeout.ms": TRY_MS, "log_level": 0}
-        config = settings.librdkafka()
-        self._config = config | ours if config else None
+        self._config = settings.librdkafka() | ours if settings.kafka_url else None
         self._producer: Producer | None = None
 
     def write(self, outcome: Outcome) -> None:

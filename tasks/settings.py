@@ -8,14 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from tasks.contract import Kind
+from tasks.kafka_settings import KafkaSettings
 from tasks.limits import Limit, limits
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Where the servers are, and how long things may take."""
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
@@ -24,15 +25,6 @@ class Settings(BaseSettings):
         "amqp://guest:guest@127.0.0.1:5672//", description="RabbitMQ, as `amqp://user:password@host:port/vhost`."
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the ledger; give it append-only files.")
-    kafka_url: str = Field(
-        "kafka://127.0.0.1:9092",
-        description="Kafka for the outcomes. Set to nothing, the ledger alone remembers what was done.",
-    )
-    kafka_username: str = Field("", description="SASL user; empty for none. With one, SCRAM-SHA-512 over TLS.")
-    kafka_password: SecretStr = Field(SecretStr(""), description="The SASL user's password.")
-    kafka_ca_file: Path | None = Field(
-        None, description="PEM file of the CA of the brokers' certificates; used with a user only."
-    )
 
     lease_s: float = Field(15.0, ge=2, description="Seconds after which the action of a dead worker is taken over.")
     ledger_days: float = Field(
@@ -76,24 +68,6 @@ class Settings(BaseSettings):
                 "the command has to end first, so make that less"
             )
         return self
-
-    def librdkafka(self) -> dict[str, str | int | float | bool]:
-        """A librdkafka configuration that reaches Kafka; empty without one."""
-        if not self.kafka_url:
-            return {}
-        config: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.kafka_url.split("://", 1)[-1].rstrip("/")
-        }
-        if self.kafka_username:
-            config |= {
-                "security.protocol": "SASL_SSL",
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": self.kafka_username,
-                "sasl.password": self.kafka_password.get_secret_value(),
-            }
-            if self.kafka_ca_file:
-                config["ssl.ca.location"] = str(self.kafka_ca_file)
-        return config
 
 
 @cache

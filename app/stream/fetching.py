@@ -16,6 +16,7 @@ from faust.types.tuples import TP
 from app.stream.blocks import Block
 from app.stream.ending import broken
 from app.stream.gather import Gather
+from app.stream.goodbye import prompt
 
 BLOCK_RECORDS: Final = 4_000
 """Most records of a block: what a fetch has more of follows as further blocks, after the other partitions."""
@@ -32,6 +33,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust gives no way to ask for it
+        prompt(consumer._client)  # noqa: SLF001
         return consumer
 
     async def on_start(self) -> None:

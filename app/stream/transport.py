@@ -38,6 +38,7 @@ from faust.types.tuples import TP, ConsumerMessage
 
 from app.stream.blocks import IN_HAND, Block, Fetch
 from app.stream.fetching import ConsumerThread
+from app.stream.goodbye import prompt
 from app.stream.heart import Heart
 from app.stream.lanes import Lanes
 from app.stream.positions import Positions
@@ -299,6 +300,11 @@ class Producer(driver.Producer):
         if block is not None:
             block.writes += 1
         return await super().send(*args, **kwargs)
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        prompt(producer.client)
+        return producer
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}

@@ -117,16 +117,6 @@ def test_importing_the_contract_loads_neither_celery_nor_redis():
     assert said.stdout.strip() == "set()"
 
 
-def test_without_kafka_there_is_no_configuration_for_it():
-    assert Settings(kafka_url="").librdkafka() == {}
-
-
-def test_a_user_of_kafka_means_encryption():
-    config = Settings(kafka_url="kafka://k:9093", kafka_username="u", kafka_password="p").librdkafka()
-    assert config["bootstrap.servers"] == "k:9093"
-    assert (config["security.protocol"], config["sasl.password"]) == ("SASL_SSL", "p")
-
-
 def test_a_lease_too_short_to_be_kept_is_refused():
     with pytest.raises(ValueError, match="lease_s"):
         Settings(lease_s=0.5)
