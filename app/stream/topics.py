@@ -146,11 +146,18 @@ def check(settings: Settings) -> list[str]:
         wrong += [
             f"topic {topic.name} has {key}={config.get(key)} and should have {key}={value}"
             for key, value in _config(topic, settings).items()
-            if config.get(key) != value
+            if config.get(key) != value and not (key == "retention.ms" and _kept_longer(topic, config[key], value))
         ]
     if not wrong and not _begun(settings, partitions):
         wrong.append(f"topic {JOURNAL} has partitions without a first fact; run `headrace topics init`")
     return wrong
+
+
+def _kept_longer(topic: Topic, found: str, wanted: str) -> bool:
+    """Whether a topic is kept longer than it has to be, which is right for all but the journal: what is decided again
+    from it has to be known to the workers' ledger still.
+    """
+    return topic.name != JOURNAL and wanted != "-1" and (found == "-1" or int(found) > int(wanted))
 
 
 def partitions_of_journal(settings: Settings) -> int:

@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from app.local import ports
-from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, SNAPSHOTS
+from app.stream import topics
+from app.stream.topics import CHANGELOG, DECISIONS, JOURNAL, OUTCOMES, SNAPSHOTS
 from tests.processes import wait_for
 from tests.product import Product, policy
 
@@ -60,14 +61,27 @@ def test_settings_of_topics_that_differ_are_named(clean, said):
         (JOURNAL, "message.timestamp.type", "CreateTime"), (JOURNAL, "retention.ms", "1000"),
         (CHANGELOG, "cleanup.policy", "delete"), (SNAPSHOTS, "max.message.bytes", "1000000"),
     )  # fmt: skip
-    admin = AdminClient(clean.librdkafka())
+    configure(clean, *differ)
+    sentence = said()
+    for topic, key, value in differ:
+        assert f"topic {topic} has {key}={value} and should have {key}=" in sentence
+
+
+def configure(settings, *differ):
+    """Set topics' settings to other values."""
+    admin = AdminClient(settings.librdkafka())
     for topic, key, value in differ:
         entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
         admin.incremental_alter_configs([resource])[resource].result(20)
-    sentence = said()
-    for topic, key, value in differ:
-        assert f"topic {topic} has {key}={value} and should have {key}=" in sentence
+
+
+def test_topics_may_be_kept_longer_but_for_the_journal_which_must_not_outlive_the_ledger(clean):
+    configure(clean, (DECISIONS, "retention.ms", "-1"), (OUTCOMES, "retention.ms", str(500 * topics.DAY_MS)))
+    wait_for(lambda: topics.check(clean) == [], 20, "longer retention to be right")
+    configure(clean, (JOURNAL, "retention.ms", "-1"), (OUTCOMES, "retention.ms", str(300 * topics.DAY_MS)))
+    wrong = wait_for(lambda: len(found := topics.check(clean)) == 2 and found, 20, "both to be told")
+    assert [line.split(" has ")[0] for line in wrong] == [f"topic {JOURNAL}", f"topic {OUTCOMES}"]
 
 
 def test_a_port_for_metrics_that_another_app_has_is_named(clean, said):
