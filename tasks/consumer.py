@@ -38,7 +38,7 @@ class Consumer(CeleryConsumer):
             "tasks.fetch:Fetch" if step.endswith(":Tasks") else step
             for step in CeleryConsumer.Blueprint.default_steps
             if "delayed_delivery" not in step
-        ]
+        ] + ["tasks.timers:Sweep"]
 
     def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, worker_options=(worker_options or {}) | QUIET, **kwargs)
