@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from app.settings import masked
 from tasks.contract import EXCHANGE
+from tasks.tls import of_amqp
 
 CONNECT_S: Final = 5.0
 """Longest wait for a connection."""
@@ -32,7 +33,9 @@ def connect(url: str, *, confirm: bool = False) -> Any:
     `confirm`: each publish waits until RabbitMQ has confirmed it, and raises if no queue takes it.
     """
     options = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S, "confirm_publish": confirm}
-    connection = Connection(url, connect_timeout=CONNECT_S, heartbeat=0, transport_options=options)
+    connection = Connection(
+        url, connect_timeout=CONNECT_S, heartbeat=0, ssl=of_amqp(url) or False, transport_options=options
+    )
     try:
         connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
     except BaseException:

@@ -1,4 +1,4 @@
-"""A Kafka that nobody may speak to without saying who they are, or without encryption."""
+"""A Kafka that nobody may speak to without saying who they are, or without encryption; RabbitMQ and Redis with TLS."""
 
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.local.kafka import Kafka
 from app.local.ports import HOST
+from app.local.rabbitmq import RabbitMQ
+from app.local.redis import Redis
 from app.settings import Settings
 from app.stream import client
 
@@ -37,6 +39,26 @@ ssl.truststore.location={ca}
 """
 
 
+def certify(ca: Path, *certified: Path) -> None:
+    """Write a new authority's certificate, and certificates for this machine by it, each with its key before it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(ca)
+    for file in certified:
+        one = authority.issue_cert(HOST)
+        key = load_pem_private_key(one.private_key_pem.bytes(), None)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file.write_bytes(pem + b"".join(blob.bytes() for blob in one.cert_chain_pems))
+
+
+_TLS = """\
+listeners.ssl.1 = {host}:{port}
+ssl_options.cacertfile = {ca}
+ssl_options.certfile = {at}/broker.pem
+ssl_options.keyfile = {at}/broker.pem
+ssl_options.verify = verify_none
+"""
+
+
 class SecureKafka(Kafka):
     """One Kafka with a listener of each kind: SCRAM over TLS, TLS with certificates of both, and PLAIN in the clear."""
 
@@ -44,15 +66,7 @@ class SecureKafka(Kafka):
 
     def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.ca)
-        for name, files in (("broker", [self._keystore]), ("client", [self.cert])):
-            one = authority.issue_cert(HOST, common_name=name)
-            key = load_pem_private_key(one.private_key_pem.bytes(), None)
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            chain = b"".join(blob.bytes() for blob in one.cert_chain_pems)
-            for file in files:
-                file.write_bytes(pem + chain)
+        certify(self.ca, self._keystore, self.cert)
         super()._prepare()
 
     @property
@@ -100,3 +114,48 @@ class SecureKafka(Kafka):
         if listener.endswith("plaintext"):
             return env | {"HEADRACE_KAFKA_SECURITY": listener, "HEADRACE_KAFKA_MECHANISM": "PLAIN"}
         return env | {"HEADRACE_KAFKA_CA_FILE": str(self.ca)}
+
+
+class SecureRabbitMQ(RabbitMQ):
+    """One RabbitMQ with a listener for TLS beside that in the clear."""
+
+    port_names = (*RabbitMQ.port_names, "tls")
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        certify(self.ca, self.directory / "broker.pem")
+        with (self.directory / "rabbitmq.conf").open("a") as config:
+            config.write(_TLS.format(host=HOST, port=self.ports["tls"], at=self.directory, ca=self.ca))
+
+    @property
+    def ca(self) -> Path:
+        return self.directory / "ca.pem"
+
+    @property
+    def secure_url(self) -> str:
+        """As `url`, over TLS."""
+        return self.url.replace("amqp://", "amqps://").replace(f":{self.ports['amqp']}/", f":{self.ports['tls']}/")
+
+
+class SecureRedis(Redis):
+    """One Redis with a port for TLS beside that in the clear."""
+
+    port_names = (*Redis.port_names, "tls")
+
+    def _prepare(self) -> None:
+        certify(self.ca, self.directory / "server.pem")
+
+    def _command(self) -> list[str]:
+        pem = str(self.directory / "server.pem")
+        return [
+            *super()._command(), "--tls-port", str(self.ports["tls"]), "--tls-cert-file", pem, "--tls-key-file", pem,
+            "--tls-ca-cert-file", str(self.ca), "--tls-auth-clients", "no",
+        ]  # fmt: skip
+
+    @property
+    def ca(self) -> Path:
+        return self.directory / "ca.pem"
+
+    def secure_url(self, host: str = HOST) -> str:
+        """As `url`, over TLS, with the authority that signed."""
+        return f"rediss://{host}:{self.ports['tls']}/0?ssl_ca_certs={self.ca}"
