@@ -111,7 +111,7 @@ def test_a_full_queue_holds_back_its_own_kind_and_the_others_flow(clean, small, 
     wait_for(lambda: ready(clean, Kind.NOTIFY) == COUNT, 60, "every notification to pass")
     held = COUNT - (ready(clean, Kind.SCALE) - full)
     assert held > COUNT / 2, "the queue was not full: the test proves nothing"
-    assert "their queue full" in running.text
+    wait_for(lambda: "their queue full" in running.text, 20, "the router to hear of it, and say so")
     time.sleep(2)  # a commit interval or two
     stood = committed(clean)
     assert stood <= 2 * (COUNT - held) + 1, "nothing is committed past the oldest that is not confirmed"
