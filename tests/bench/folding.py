@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.policy.columns import TOTALS
 from app.policy.windows import Window, width_for
 
 END = "end"
@@ -44,7 +45,7 @@ class Fold:
         key = (one.service, one.host)
         slot = self.series.get(key)
         if slot is None:
-            slot = self.series[key] = [0, 0.0, Window.of(WIDTH_MS)]
+            slot = self.series[key] = [0, 0.0, Window.of(WIDTH_MS, TOTALS)]
         at_ms = one.ts * 1000
         slot[2].add(at_ms, one.cpu)
         if at_ms >= slot[0]:
