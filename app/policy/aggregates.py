@@ -18,10 +18,10 @@ def aggregate(function: str, windows: Sequence[Window], from_ms: int) -> float |
         case "rate":
             return rate(windows, from_ms)
         case "min":
-            least = min((value for one in windows for (value,) in one.read_since(LEAST, from_ms)), default=math.inf)
+            least = min([value for one in windows for (value,) in one.read_since(LEAST, from_ms)], default=math.inf)
             return None if least == math.inf else least
         case "max":
-            most = max((value for one in windows for (value,) in one.read_since(MOST, from_ms)), default=-math.inf)
+            most = max([value for one in windows for (value,) in one.read_since(MOST, from_ms)], default=-math.inf)
             return None if most == -math.inf else most
     total, count = 0.0, 0
     for one in windows:

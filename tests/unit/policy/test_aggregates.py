@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.policy.aggregates import aggregate, quantile, rate
-from app.policy.columns import ALL, LEAST, MOST, NEWEST, TOTALS, VALUES
+from app.policy.columns import ALL, LEAST, MOST, NEWEST, TOTALS, VALUES, Bucket, Layout
 from app.policy.state import Series, Service, empty, pack
 from app.policy.windows import BUCKETS, MOST_VALUES, Keep, Window, width_for
 
@@ -137,3 +137,19 @@ def test_what_is_kept_of_a_window_can_change_and_what_it_knew_stays():
     again.add(4100, 2.0)
     again.add(6100, 4.0)
     assert again.newest_since(0) == [(4100, 2.0), (6100, 4.0)]
+
+
+@pytest.mark.parametrize("columns", range(VALUES))
+def test_rows_hold_what_is_kept_of_buckets_and_nothing_else(columns):
+    layout = Layout(columns)
+    some = [Bucket(7, 3, 250, 6.5, -1.0, 5.5, 2.0), Bucket(-9, 2**32 - 1, 2**31, -0.5, -1e300, 1e300, -2.0)]
+    rows = b"".join(map(layout.row, some))
+    assert len(rows) == 2 * layout.size
+    assert layout.size == 8 + sum(size for bit, size in ((1, 12), (2, 8), (4, 8), (8, 12)) if columns & bit)
+    none = Bucket(0)
+    for one, found in zip(some, layout.buckets(rows), strict=True):
+        assert found.place == one.place
+        assert (found.samples, found.total) == ((one[1], one[3]) if columns & TOTALS else (none[1], none[3]))
+        assert found.least == (one.least if columns & LEAST else none.least)
+        assert found.most == (one.most if columns & MOST else none.most)
+        assert (found.after_ms, str(found.last)) == ((one[2], str(one[6])) if columns & NEWEST else (0, "nan"))
