@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def of_amqp(url: str) -> dict[str, Any] | None:
-    """What kombu and Celery are to ask of a server at an address `amqps://`; None for one in the clear.
+def of_amqp(url: str) -> dict[str, Any] | bool:
+    """What kombu and Celery are to ask of a server at an address `amqps://`; False for one in the clear.
 
     py-amqp by itself believes any certificate of a known authority, whatever name it is for.
     """
     parts = urlsplit(url)
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} if parts.scheme == "amqps" else None
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} if parts.scheme == "amqps" else False

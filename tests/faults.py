@@ -1,4 +1,4 @@
-"""A TCP proxy that tests put before a server: it passes, cuts, refuses, holds back or delays.
+"""A TCP proxy that tests put before a server: it passes, cuts, refuses, holds back or delays; or speaks TLS for it.
 
 It runs in a thread of its own. Kafka needs `kafka.proxied_url` beside it, since its clients
 come back by the address that the broker tells them.
@@ -7,6 +7,7 @@ come back by the address that the broker tells them.
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -16,9 +17,10 @@ HOST = "127.0.0.1"
 class Proxy:
     """Forwards `port` (0: a free one) to the server's port `to`, until told otherwise."""
 
-    def __init__(self, to: int, port: int = 0) -> None:
+    def __init__(self, to: int, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.to = to
         self.port = port
+        self._tls = tls
         self._delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
@@ -73,7 +75,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+            self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._tls)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _settle(self) -> None:
@@ -116,7 +118,9 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-            if not writer.transport.is_closing():
+            if (
+                not writer.transport.is_closing() and writer.can_write_eof()
+            ):  # over TLS there is only an end of both ways
                 writer.write_eof()
 
 

@@ -1,5 +1,6 @@
-"""A Kafka that nobody may speak to without saying who they are, or without encryption; RabbitMQ and Redis with TLS."""
+"""A Kafka that nobody may speak to without saying who they are, or without encryption; RabbitMQ and Redis over TLS."""
 
+import ssl
 from pathlib import Path
 
 import trustme
@@ -17,6 +18,7 @@ from app.local.rabbitmq import RabbitMQ
 from app.local.redis import Redis
 from app.settings import Settings
 from app.stream import client
+from tests.faults import Proxy
 
 USER, PASSWORD = "ann", "hunter2-of-ann"
 
@@ -137,25 +139,10 @@ class SecureRabbitMQ(RabbitMQ):
         return self.url.replace("amqp://", "amqps://").replace(f":{self.ports['amqp']}/", f":{self.ports['tls']}/")
 
 
-class SecureRedis(Redis):
-    """One Redis with a port for TLS beside that in the clear."""
-
-    port_names = (*Redis.port_names, "tls")
-
-    def _prepare(self) -> None:
-        certify(self.ca, self.directory / "server.pem")
-
-    def _command(self) -> list[str]:
-        pem = str(self.directory / "server.pem")
-        return [
-            *super()._command(), "--tls-port", str(self.ports["tls"]), "--tls-cert-file", pem, "--tls-key-file", pem,
-            "--tls-ca-cert-file", str(self.ca), "--tls-auth-clients", "no",
-        ]  # fmt: skip
-
-    @property
-    def ca(self) -> Path:
-        return self.directory / "ca.pem"
-
-    def secure_url(self, host: str = HOST) -> str:
-        """As `url`, over TLS, with the authority that signed."""
-        return f"rediss://{host}:{self.ports['tls']}/0?ssl_ca_certs={self.ca}"
+def behind_tls(server: Redis, directory: Path) -> Proxy:
+    """What speaks TLS for a Redis that may have been built without, with the certificate in `server.pem`; its
+    authority is in `ca.pem`."""
+    certify(directory / "ca.pem", directory / "server.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "server.pem")
+    return Proxy(server.ports["redis"], tls=context)

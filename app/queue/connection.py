@@ -33,9 +33,7 @@ def connect(url: str, *, confirm: bool = False) -> Any:
     `confirm`: each publish waits until RabbitMQ has confirmed it, and raises if no queue takes it.
     """
     options = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S, "confirm_publish": confirm}
-    connection = Connection(
-        url, connect_timeout=CONNECT_S, heartbeat=0, ssl=of_amqp(url) or False, transport_options=options
-    )
+    connection = Connection(url, connect_timeout=CONNECT_S, heartbeat=0, ssl=of_amqp(url), transport_options=options)
     try:
         connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
     except BaseException:

@@ -1,40 +1,60 @@
 """The main job on servers that are not open to everybody: each way of saying who one is, and what is refused."""
 
+from contextlib import contextmanager
+
 import pytest
 
-from app.local.process import ServerUnavailable
 from tests.processes import last_lines, wait_for
 from tests.product import Product, policy
 from tests.rig import scaling, worker
-from tests.secure import LISTENERS, PASSWORD, SecureKafka, SecureRabbitMQ, SecureRedis
+from tests.secure import LISTENERS, PASSWORD, SecureKafka, SecureRabbitMQ, behind_tls
 
 pytestmark = pytest.mark.timeout(150)
 
 
+@contextmanager
+def running(server):
+    """The server while it runs."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory):
-    made = SecureKafka(tmp_path_factory.mktemp("secure"))
-    made.start()
-    made.know()
-    yield made
-    made.kill()
+def kafka_secure(tmp_path_factory):
+    with running(SecureKafka(tmp_path_factory.mktemp("secure"))) as kafka:
+        kafka.know()
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_tls(tmp_path_factory):
+    with running(SecureRabbitMQ(tmp_path_factory.mktemp("secure"))) as rabbitmq:
+        yield rabbitmq
+
+
+def acts(product):
+    """A sample is acted on, the outcome comes back, all is well, and everybody ends when asked to."""
+    programs = [product.worker(), product.stream()]
+    product.apply(policy())
+    product.send("metrics", {"host": "web-03", "cpu": 92})
+    decision = wait_for(lambda: product.scalings("web"), 40, "a scaling of web")[0]
+    assert wait_for(lambda: product.watch.tally.outcomes.get(decision.id), 30, "its outcome").status == "done"
+    product.headrace("doctor")
+    product.headrace("queues", "check")
+    for program in programs:
+        program.stop(15)  # over TLS a stream process waited for half a minute for Kafka's goodbye
+        assert program.code == 0, last_lines(program, 30)
+        assert PASSWORD not in program.text
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_a_sample_is_acted_on_and_the_outcome_comes_back(secure, session, tmp_path, listener):
+def test_kafka_is_told_who_we_are_by_everybody(kafka_secure, session, tmp_path, listener):
     servers = session.have("rabbitmq", "redis")
-    with Product(servers, tmp_path / "product", **secure.settings(listener)) as product:
-        doer, stream = product.worker(), product.stream()
-        product.apply(policy())
-        product.send("metrics", {"host": "web-03", "cpu": 92})
-        decision = wait_for(lambda: product.scalings("web"), 40, "a scaling of web")[0]
-        outcome = wait_for(lambda: product.watch.tally.outcomes.get(decision.id), 30, "its outcome")
-        assert outcome.status == "done"
-        assert "ok" in product.headrace("doctor").stdout
-        for program in (doer, stream):
-            program.stop(15)  # over TLS a stream process waited for half a minute for the brokers' goodbye
-            assert PASSWORD not in program.text
-            assert program.code == 0, last_lines(program, 30)
+    with Product(servers, tmp_path / "product", **kafka_secure.settings(listener)) as product:
+        acts(product)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +68,8 @@ def test_a_sample_is_acted_on_and_the_outcome_comes_back(secure, session, tmp_pa
         ("sasl_ssl", {"HEADRACE_KAFKA_SECURITY": "ssl"}, "a user needs sasl_ssl or sasl_plaintext"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_no_secret(secure, processes, listener, wrong, why):
-    env = secure.settings(listener) | {"HEADRACE_RABBITMQ_URL": ""} | wrong
+def test_what_is_wrong_is_one_sentence_and_no_secret(kafka_secure, processes, listener, wrong, why):
+    env = kafka_secure.settings(listener) | {"HEADRACE_RABBITMQ_URL": ""} | wrong
     env = {name: value for name, value in env.items() if value is not None}
     stream = processes.start(["faust", "-A", "app", "worker", "-l", "info"], env)
     wait_for(lambda: not stream.alive, 60, "it to give up")
@@ -60,28 +80,11 @@ def test_what_is_wrong_is_one_sentence_and_no_secret(secure, processes, listener
     assert PASSWORD not in stream.text
 
 
-@pytest.fixture(scope="module")
-def rabbitmq_tls(tmp_path_factory):
-    made = SecureRabbitMQ(tmp_path_factory.mktemp("secure"))
-    made.start()
-    yield made
-    made.kill()
-
-
 def test_rabbitmq_is_spoken_to_over_tls_by_everybody(rabbitmq_tls, session, tmp_path):
     own = {"HEADRACE_RABBITMQ_URL": rabbitmq_tls.secure_url, "HEADRACE_RABBITMQ_API": rabbitmq_tls.api}
     with Product(session.have("kafka", "rabbitmq", "redis"), tmp_path / "product", **own) as product:
         product.env["SSL_CERT_FILE"] = str(rabbitmq_tls.ca)
-        doer, stream = product.worker(), product.stream()
-        product.apply(policy())
-        product.send("metrics", {"host": "web-03", "cpu": 92})
-        decision = wait_for(lambda: product.scalings("web"), 40, "a scaling of web")[0]
-        outcome = wait_for(lambda: product.watch.tally.outcomes.get(decision.id), 30, "its outcome")
-        assert outcome.status == "done"
-        product.headrace("queues", "check")
-        for program in (doer, stream):
-            program.stop(15)
-            assert program.code == 0, last_lines(program, 30)
+        acts(product)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -90,36 +93,27 @@ def test_a_rabbitmq_that_cannot_show_who_it_is_gets_nothing(rabbitmq_tls, sessio
     url = rabbitmq_tls.secure_url.replace("127.0.0.1", host)
     env = {"HEADRACE_KAFKA_URL": session.have("kafka").kafka_url, "HEADRACE_RABBITMQ_URL": url}
     env |= {"SSL_CERT_FILE": str(rabbitmq_tls.ca)} if host == "localhost" else {}
-    made = processes.start(["headrace", "queues", "check"], env | {"HEADRACE_RABBITMQ_API": rabbitmq_tls.api})
+    check = processes.start(["headrace", "queues", "check"], env | {"HEADRACE_RABBITMQ_API": rabbitmq_tls.api})
     doer = processes.start(["celery", "-A", "tasks", "worker", "-l", "info", "-c", "1"], env)
-    wait_for(lambda: not made.alive and "certificate verify failed" in doer.text, 30, "both to see it")
-    assert made.code != 0
-    assert "certificate verify failed" in made.text
-    assert "Traceback" not in made.text
+    wait_for(lambda: not check.alive and "certificate verify failed" in doer.text, 30, "both to see it")
+    assert check.code != 0
+    assert "certificate verify failed" in check.text
+    assert "Traceback" not in check.text
     assert "Connected to" not in doer.text
 
 
-@pytest.fixture(scope="module")
-def redis_tls(tmp_path_factory):
-    made = SecureRedis(tmp_path_factory.mktemp("secure"))
-    try:
-        made.start()
-    except ServerUnavailable as error:
-        if "TLS support" in str(error):
-            pytest.skip("this Redis was built without TLS: the one that is in Python's wheel is")
-        raise
-    yield made
-    made.kill()
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_redis_is_spoken_to_over_tls_and_only_if_it_can_show_who_it_is(redis_tls, rig, headrace_env, processes, host):
+def test_redis_is_spoken_to_over_tls_and_only_if_it_can_show_who_it_is(
+    redis, rig, headrace_env, processes, tmp_path, host
+):
     """Its certificate is for 127.0.0.1 alone: by another name nothing is done, and the action waits."""
-    running = worker(processes, headrace_env | {"HEADRACE_REDIS_URL": redis_tls.secure_url(host)})
-    id_ = f"tls-{host}"
-    rig.send(scaling(id_, host))
-    if host == "localhost":
-        wait_for(lambda: "certificate verify failed" in running.text, 30, "the worker to see it")
-        assert rig.outcomes(id_) == []
-    else:
-        assert rig.ended(id_)[0].status == "done"
+    with behind_tls(redis, tmp_path) as proxy:
+        url = f"rediss://{host}:{proxy.port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}"
+        doer = worker(processes, headrace_env | {"HEADRACE_REDIS_URL": url})
+        rig.send(scaling(f"tls-{host}", host))
+        if host == "localhost":
+            wait_for(lambda: "certificate verify failed" in doer.text, 30, "the worker to see it")
+            assert rig.outcomes(f"tls-{host}") == []
+        else:
+            assert rig.ended(f"tls-{host}")[0].status == "done"
+        doer.kill()
