@@ -1,10 +1,11 @@
-"""Odd workers and apps: `python -m tests.odd [clock=FILE] [newer] [lost] [deaf] [stays] worker|app|app.router`.
+"""Odd workers and apps: `python -m tests.odd [WORD …] worker|app|app.router`. Each word is a way to be odd:
 
 `clock=FILE`: the clock is wrong by as many seconds as stand in the file, and jumps when that changes: for the Python
 code of the program, its libraries' too, and for the times that it gives its messages on Kafka. `newer`: the code of a
 version to come, with a field of a scaling and a schema of messages that this one does not know. `lost`: Kafka's client
-is told of no broker when it asks for the group's, as a broker that has just started may do. `deaf`: a
-scaling of the fleet hears nothing of being told to end, as code in C may; `stays`: nor does its process afterwards.
+is told of no broker when it asks for the group's, as a broker that has just started may do. `deaf`: a scaling of the
+fleet hears nothing of being told to end, as code in C may; `stays`: nor does its process afterwards. `sweeps`: it
+forgets time limits that are over every second, and prints how many it had and has.
 """
 
 import sys
@@ -92,6 +93,17 @@ def _stays() -> None:
     tasks_main.terminate_handler_fired = lambda: False
 
 
+def _sweeps() -> None:
+    from tasks import timers
+
+    def swept(timer: Any, sweep: Any = timers.sweep) -> None:
+        before = len(timer)
+        sweep(timer)
+        print(f"timers {before} {len(timer)}", flush=True)
+
+    timers.SWEEP_S, timers.sweep = 1.0, swept  # type: ignore[misc]
+
+
 def main(*words: str) -> None:
     """Run the program that the last word names: the worker, or an app of Faust."""
     *odd, program = words
@@ -100,7 +112,7 @@ def main(*words: str) -> None:
             Clock(Path(word.removeprefix("clock="))).set()
     if "newer" in odd:
         _newer()
-    for word, change in (("lost", _lost), ("deaf", _deaf), ("stays", _stays)):
+    for word, change in (("lost", _lost), ("deaf", _deaf), ("stays", _stays), ("sweeps", _sweeps)):
         if word in odd:
             change()
     if program != "worker":

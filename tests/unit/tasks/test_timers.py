@@ -2,7 +2,6 @@
 
 from kombu.asynchronous.timer import Timer
 
-from tasks.consumer import Consumer
 from tasks.timers import sweep
 
 
@@ -20,7 +19,3 @@ def test_cancelled_timers_are_forgotten_and_the_others_come_in_their_order():
         entry()
     assert called == [-4, -3, -1, 0]
     assert sorted(one.entry.args[0] for one in timer.queue) == [0, 1, 2]
-
-
-def test_a_worker_sweeps():
-    assert "tasks.timers:Sweep" in Consumer.Blueprint.default_steps
