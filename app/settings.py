@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from tasks.kafka_settings import KafkaSettings
+from tasks.shared_settings import KafkaSettings
 
 
 class Settings(KafkaSettings):
@@ -144,15 +144,6 @@ class Settings(KafkaSettings):
 def settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
-
-
-def mistakes(error: ValidationError) -> str:
-    """What is wrong with the environment, each variable by its name."""
-    return "; ".join(
-        "".join(f"setting HEADRACE_{str(name).upper()}: " for name in one["loc"][:1])
-        + one["msg"].removeprefix("Value error, ")
-        for one in error.errors()
-    )
 
 
 def masked(url: str) -> str:

@@ -94,7 +94,7 @@ def build_app(config: Settings) -> Celery:
     made = Celery("tasks", broker=config.rabbitmq_url, set_as_current=False)
     exchange = Exchange(EXCHANGE, type="topic", no_declare=True)
     made.conf.update(CONFIG)
-    made.conf.broker_use_ssl = of_amqp(config.rabbitmq_url) or False
+    made.conf.broker_use_ssl = of_amqp(config.rabbitmq_url)
     # the argument tells Celery that per-channel prefetch is refused; the queues are made by `headrace queues init`
     quorum = {"x-queue-type": "quorum"}
     made.conf.task_queues = [Fetched(q, exchange, no_declare=True, queue_arguments=quorum) for q in QUEUES.values()]

@@ -4,16 +4,17 @@ Every name is the field's in capitals with the prefix `HEADRACE_`. Celery's own 
 `CELERY_BROKER_URL`, change nothing.
 """
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from tasks.contract import Kind
-from tasks.kafka_settings import KafkaSettings
 from tasks.limits import Limit, limits
+from tasks.shared_settings import KafkaSettings, mistakes
 
 
 class Settings(KafkaSettings):
@@ -72,5 +73,8 @@ class Settings(KafkaSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once; ends it with a sentence if one is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit(f"headrace: {mistakes(error)}.")

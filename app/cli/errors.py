@@ -36,7 +36,7 @@ def sentence_of(error: BaseException) -> str | None:
         if isinstance(known, type) and isinstance(error, known):
             return str(error)
     if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
-        from app.settings import mistakes
+        from tasks.shared_settings import mistakes
 
         return mistakes(error)  # type: ignore[arg-type]
     if isinstance(error, OSError) and error.filename:

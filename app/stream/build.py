@@ -19,12 +19,13 @@ from pydantic import ValidationError
 
 from app import log as logs
 from app import metrics
-from app.settings import Settings, mistakes, settings
+from app.settings import Settings, settings
 from app.stream.blocks import Block, Fenced
 from app.stream.ending import guarded
 from app.stream.lanes import Handle
 from app.stream.topics import STATE_BYTES, TopicsError, partitions_of_journal
 from app.stream.watchdog import Watchdog
+from tasks.shared_settings import mistakes
 
 FETCH_BYTES: Final = STATE_BYTES + 1_000_000
 

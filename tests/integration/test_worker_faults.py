@@ -1,6 +1,7 @@
 """Workers on real servers that are killed, cut off and stopped: no action lost, none done twice."""
 
 import os
+import re
 import signal
 import time
 from http import HTTPStatus
@@ -275,3 +276,23 @@ def test_a_worker_that_starts_before_the_queues_are_made_takes_from_them_later(a
     rig.fleet("early")
     rig.send(scaling("early-1", "early"))
     assert rig.ended("early-1")[0].status is Status.DONE
+
+
+def test_a_worker_forgets_the_time_limits_of_what_is_done(rig, env, processes):
+    running = odd_worker(processes, env, "sweeps")
+    rig.send(*[scaling(f"limit-{n:03}", f"limit{n}") for n in range(100)])
+    rig.ended("limit-", 100)
+    sweeps = re.compile(r"^timers (\d+) (\d+)$", re.MULTILINE)
+
+    def forgotten():
+        return sum(int(before) - int(after) for before, after in sweeps.findall(running.text))
+
+    wait_for(lambda: forgotten() >= 100, 10, "every time limit to be forgotten")
+    assert int(sweeps.findall(running.text)[-1][1]) < 20
+
+
+def test_a_setting_that_is_none_is_one_sentence(processes):
+    running = processes.start(["celery", "-A", "tasks", "worker"], {"HEADRACE_LEASE_S": "1"})
+    wait_for(lambda: not running.alive, 30, "it to end")
+    assert running.code == 1
+    assert running.text == "headrace: setting HEADRACE_LEASE_S: Input should be greater than or equal to 2.\n"

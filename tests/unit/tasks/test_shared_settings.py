@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings as StreamSettings
-from app.settings import mistakes
 from tasks.settings import Settings as WorkerSettings
+from tasks.shared_settings import mistakes
 
 CA, CERT, KEY = (Path(f"/etc/kafka/{name}.pem") for name in ("ca", "cert", "key"))
 USER = {"kafka_username": "u", "kafka_password": "p"}
@@ -51,6 +51,7 @@ def test_the_password_of_a_user_goes_to_kafka_and_is_not_shown():
         (USER | {"kafka_security": "ssl"}, "a user needs sasl_ssl or sasl_plaintext"),
         ({"kafka_security": "plaintext", "kafka_ca_file": CA}, "they need ssl or sasl_ssl"),
         (USER | {"kafka_security": "sasl_plaintext", "kafka_ca_file": CA}, "they need ssl or sasl_ssl"),
+        ({"kafka_key_file": KEY}, "HEADRACE_KAFKA_CERT_FILE and HEADRACE_KAFKA_KEY_FILE need each other"),
         ({"kafka_cert_file": CERT}, "HEADRACE_KAFKA_CERT_FILE and HEADRACE_KAFKA_KEY_FILE need each other"),
         ({"kafka_security": "tls"}, "setting HEADRACE_KAFKA_SECURITY: Input should be"),
     ],

@@ -1,12 +1,12 @@
-"""How Kafka is reached: settings that the stream side and the workers share.
+"""What the settings of both sides share: how Kafka is reached, and how a mistake in the environment is told.
 
-`app.settings` and `tasks.settings` are made of them.
+`app.settings` and `tasks.settings` are made of it.
 """
 
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings
 
 Security = Literal["", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
@@ -24,7 +24,8 @@ class KafkaSettings(BaseSettings):
 
     kafka_url: str = Field(
         "kafka://127.0.0.1:9092",
-        description="Kafka's bootstrap servers, `kafka://host:port[,host:port…]`. The usual port, here.",
+        description="Kafka's bootstrap servers, `kafka://host:port[,host:port…]`. The usual port, here. "
+        "Set to nothing, there is none: workers write no outcomes, and the ledger alone remembers what was done.",
     )
     kafka_security: Security = Field(
         "",
@@ -64,6 +65,8 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
+            raise ValueError("HEADRACE_KAFKA_CERT_FILE and HEADRACE_KAFKA_KEY_FILE need each other")
         name = f"HEADRACE_KAFKA_SECURITY is {self.kafka_protocol}"
         if self.kafka_sasl and not self.kafka_username:
             raise ValueError(f"{name}, so HEADRACE_KAFKA_USERNAME has to be set")
@@ -71,8 +74,6 @@ class KafkaSettings(BaseSettings):
             raise ValueError(f"{name}, and HEADRACE_KAFKA_USERNAME is set: a user needs sasl_ssl or sasl_plaintext")
         if not self.kafka_tls and (self.kafka_ca_file or self.kafka_cert_file or self.kafka_key_file):
             raise ValueError(f"{name}, and a CA, certificate or key is set: they need ssl or sasl_ssl")
-        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
-            raise ValueError("HEADRACE_KAFKA_CERT_FILE and HEADRACE_KAFKA_KEY_FILE need each other")
         return self
 
     @property
@@ -93,3 +94,12 @@ class KafkaSettings(BaseSettings):
             "ssl.key.location": self.kafka_key_file,
         }  # fmt: skip
         return config | {name: str(file) for name, file in files.items() if file is not None} | more
+
+
+def mistakes(error: ValidationError) -> str:
+    """What is wrong with the environment, each variable by its name."""
+    return "; ".join(
+        "".join(f"setting HEADRACE_{str(name).upper()}: " for name in one["loc"][:1])
+        + one["msg"].removeprefix("Value error, ")
+        for one in error.errors()
+    )
