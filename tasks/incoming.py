@@ -54,7 +54,7 @@ def beyond(argument: object, action: Action) -> dict[str, Any]:
     """
     if not isinstance(argument, dict):
         return {}
-    known = {"kind", *(field.encode_name for field in msgspec.structs.fields(action))}
+    known = _known(type(action))
     return {name: value for name, value in argument.items() if name not in known and value}
 
 
@@ -84,6 +84,12 @@ def _payload(action: Action, more: Mapping[str, Any]) -> str:
         if value != default:
             asked[name] = msgspec.to_builtins(value)
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _known(kind: type[Action]) -> frozenset[str]:
+    """Names that a message of a kind of action may have here."""
+    return frozenset({"kind", *(field.encode_name for field in msgspec.structs.fields(kind))})
 
 
 @cache

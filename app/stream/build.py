@@ -28,6 +28,8 @@ from app.stream.watchdog import Watchdog
 from tasks.shared_settings import mistakes
 
 FETCH_BYTES: Final = STATE_BYTES + 1_000_000
+CHANNEL: Final = 10_000
+"""Events that an agent's channel has room for: more than can be under way, since lanes hold blocks back and not it."""
 
 
 class Worker(faust.Worker):
@@ -118,7 +120,7 @@ def blocks(app: faust.App, topic: str, handle: Handle) -> None:
         raise ImproperlyConfigured(f"topic {topic} has an agent already; a block is done when one handler says so")
     app.handled.add(topic)
     channel = app.topic(
-        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", maxsize=64
+        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", maxsize=CHANNEL
     )
 
     async def work(block: Block) -> Awaitable[None] | None:
