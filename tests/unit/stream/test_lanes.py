@@ -7,7 +7,7 @@ import pytest
 from faust.types.tuples import TP
 
 from app.stream.blocks import IN_HAND, Block, Fenced
-from app.stream.gather import BYTES, MANY, WAIT_MS, WINDOW_S, Gather
+from app.stream.gather import STEPS, WINDOW_S, Gather
 from app.stream.heart import Heart
 from app.stream.lanes import Lanes
 
@@ -206,14 +206,22 @@ def test_a_heartbeat_counts_from_when_it_was_asked_and_only_if_it_was_answered()
 def test_fetches_are_gathered_while_records_pour_in_and_not_at_rest():
     fetcher, clock = SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=1500), Clock()
     gather = Gather(fetcher, clock)
+    some, many = STEPS
 
-    def pass_window(records):
+    def pass_window(rate):
         clock.now += WINDOW_S
-        gather.see(records)
+        gather.see(round(rate * WINDOW_S))
         return fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms
 
-    assert pass_window(int(MANY * WINDOW_S) - 1) == (1, 1500)
-    assert pass_window(int(MANY * WINDOW_S)) == (BYTES, WAIT_MS)
-    assert pass_window(int(MANY * WINDOW_S) // 2) == (BYTES, WAIT_MS)  # not on and off at the edge
-    assert pass_window(0) == (1, 1500)
+    rest, little, much = (1, 1500), (some.size, some.wait_ms), (many.size, many.wait_ms)
+    assert pass_window(some.rate - 10) == rest
+    assert pass_window(some.rate + 10) == little
+    assert pass_window(some.rate / 2 + 10) == little  # not on and off at the edge
+    assert pass_window(many.rate - 10) == little
+    assert pass_window(many.rate + 10) == much
+    assert pass_window(many.rate / 2 + 10) == much
+    assert pass_window(many.rate / 2 - 10) == little
+    assert pass_window(0) == rest
     assert gather.times == 1
+    assert pass_window(many.rate + 10) == much
+    assert gather.times == 2
