@@ -111,10 +111,12 @@ def fold_samples(state: State, pack: facts.Samples) -> list[str]:
     if start == end:
         return []
     index = pack.index if start == 0 else pack.index[start:]
-    last = {series: place for place, series in enumerate(index, start)}
-    slots = {series: _slot(state, pack.series[series]) for series in last}
+    last = dict(zip(index, range(start, end), strict=True))
+    slots: list[Series | None] = [None] * len(pack.series)
+    for number in last:
+        slots[number] = _slot(state, pack.series[number])
     late = 0
-    for slot, at_ms, value in zip([slots[i] for i in index], times[start:], values[start:], strict=True):
+    for slot, at_ms, value in zip(map(slots.__getitem__, index), times[start:], values[start:], strict=True):
         if slot is None:
             continue
         if slot.window is not None:
@@ -127,18 +129,24 @@ def fold_samples(state: State, pack: facts.Samples) -> list[str]:
     state.samples += end - start
     state.late += late
     state.marks[source.key] = (first + offsets[-1], items[-1])
-    return _touched(state, pack, {place: series for series, place in last.items() if slots[series] is not None})
+    return _touched(state, pack, {number: place for number, place in last.items() if slots[number] is not None})
 
 
 def _touched(state: State, pack: facts.Samples, last: dict[int, int]) -> list[str]:
-    """The services that have samples of a pack, told where the last of each came from; `last` is place → series."""
+    """The services that have samples of a pack, told where the last of each came from; `last` is series → place."""
     source, now_ms, services = f"{pack.source.topic}/{pack.source.partition}", state.now_ms, state.services
-    first, offsets, series, touched = pack.source.first, pack.offset, pack.series, {}
-    for place in sorted(last):
-        service = services[name := series[last[place]].service]
+    first, offsets, series, newest = pack.source.first, pack.offset, pack.series, dict[str, int]()
+    for number, place in last.items():
+        name = series[number].service
+        if place > newest.get(name, -1):
+            newest[name] = place
+    touched = []
+    for name, place in newest.items():
+        service = services[name]
         service.source, service.source_offset, service.heard_ms = source, first + offsets[place], now_ms
-        touched[name] = service
-    return [name for name, service in touched.items() if service.calm_ms <= now_ms]
+        if service.calm_ms <= now_ms:
+            touched.append(name)
+    return touched
 
 
 def _slot(state: State, series: facts.Series) -> Series | None:

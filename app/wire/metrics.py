@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from app.policy.facts import Series
-from app.wire.fields import NAME_BYTES, TIMES, at_ms, decoded, needed, time_of, what, within
+from app.wire.fields import NAME_BYTES, TIMES, at_ms, decoded, needed, what, within
 from app.wire.rules import Raw, Rules, UnreadableError
 
 MOST_SAMPLES: Final = 10_000
@@ -33,7 +33,7 @@ LARGEST_VALUE: Final = 1e100
 """Largest value: nothing measures more, and sums and ratios of it are still numbers."""
 
 REMEMBERED: Final = 100_000
-"""Most series that are remembered as they were read: at some 300 bytes each."""
+"""Most series, and most senders, that are remembered as they were read: at some 300 bytes each."""
 
 _KNOWN: Final = frozenset({"service", "host", "labels", "values", "name", "value", *TIMES})
 _decoder = msgspec.json.Decoder()
@@ -42,10 +42,28 @@ _encode = msgspec.json.Encoder().encode
 Labels = tuple[tuple[str, str], ...]
 """Names and values in the order of the names."""
 
-Key = tuple[str, str, Labels]
-"""Names a series: service, metric, labels."""
 
-Sample = tuple[Key, int, float]
+class Sender:
+    """A service and labels, as messages name them. Remembered, and compared by identity: so it costs no hash."""
+
+    __slots__ = ("labels", "service")
+
+    def __init__(self, service: str, labels: Labels) -> None:
+        self.service = service
+        self.labels = labels
+
+
+class Measured:
+    """A series, and its size in bytes as JSON. Compared by identity too: two of one series say the same."""
+
+    __slots__ = ("series", "size")
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.size = len(_encode(series))
+
+
+Sample = tuple[Measured, int, float]
 """One sample: its series, its time in milliseconds, its value. A plain tuple, since there are so many."""
 
 
@@ -53,8 +71,11 @@ def samples(raw: Raw, rules: Rules) -> list[Sample]:
     """All samples of a record, or UnreadableError: a record is taken whole or not at all."""
     message = decoded(_decoder, raw)
     found: list[Sample] = []
-    for each in message if isinstance(message, list) else [message]:
-        _take(each, raw, rules, found)
+    if isinstance(message, list):
+        for each in message:
+            _take(each, raw, rules, found)
+    else:
+        _take(message, raw, rules, found)
     if not found:
         raise UnreadableError("the message holds no sample: no field of it is a number")
     if len(found) > MOST_SAMPLES:
@@ -63,55 +84,69 @@ def samples(raw: Raw, rules: Rules) -> list[Sample]:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def series_of(key: Key) -> tuple[Series, int]:
-    """The series that a sample's key names, and its size in bytes as JSON."""
-    series = Series(key[0], key[1], dict(key[2]))
-    return series, len(_encode(series))
+def _measured(sender: Sender, name: str) -> Measured:
+    """What a sender has measured under a name."""
+    return Measured(Series(sender.service, _name(name), dict(sender.labels)))
+
+
+@lru_cache(maxsize=1000)
+def _shape(fields: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Of the fields that a message has: the one with its time, and those that are samples."""
+    at = next((field for field in TIMES if field in fields), None)
+    return at, tuple(field for field in fields if field not in _KNOWN)
 
 
 def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
     if not isinstance(message, dict):
         raise UnreadableError(f"a message must be a JSON object, not {what(message)}")
-    service, labels = _whose(message, rules.service_pattern)
-    at = at_ms(time_of(message), raw, rules)
-    for name, value in message.items():
-        if name not in _KNOWN:
-            found.append(((service, _name(name), labels), at, _number(name, value)))
+    time, names = _shape(tuple(message))
+    sender = _sender(message, rules.service_pattern)
+    at = at_ms(None if time is None else message[time], raw, rules)
+    for name in names:
+        value = message[name]
+        if type(value) is not float or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+            value = _number(name, value)
+        found.append((_measured(sender, name), at, value))
     if "value" in message:
         name = needed(message, "name", NAME_BYTES)
-        found.append(((service, name, labels), at, _number(name, message["value"])))
+        found.append((_measured(sender, name), at, _number(name, message["value"])))
     if "values" in message:
         values = message["values"]
         if not isinstance(values, dict):
             raise UnreadableError(f"'values' is {what(values)}, not an object of names and numbers")
         for name, value in values.items():
-            found.append(((service, _name(name), labels), at, _number(name, value)))
+            found.append((_measured(sender, name), at, _number(name, value)))
 
 
-def _whose(message: dict[str, Any], pattern: Pattern[str]) -> tuple[str, Labels]:
-    """Service and labels of a message."""
+def _sender(message: dict[str, Any], pattern: Pattern[str]) -> Sender:
+    """Whose samples a message has."""
     host = message.get("host", "")
     service = message.get("service", "")
     if not isinstance(host, str) or not isinstance(service, str):
         field = "service" if isinstance(host, str) else "host"
         raise UnreadableError(f"{field!r} is {what(message[field])}, not a text")
-    service, own = _named(host, service, pattern)
-    return service, _labels(message["labels"], host) if "labels" in message else own
+    if "labels" in message:
+        named = _named(host, service, pattern)
+        return _labelled(named.service, _labels(message["labels"], host))
+    return _named(host, service, pattern)
+
+
+_labelled = lru_cache(maxsize=REMEMBERED)(Sender)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _named(host: str, service: str, pattern: Pattern[str]) -> tuple[str, Labels]:
-    """Service and labels where the message has no labels: few, in as many messages as there are."""
+def _named(host: str, service: str, pattern: Pattern[str]) -> Sender:
+    """The sender where the message has no labels: few, in as many messages as there are."""
     within(host, "host")
     if service:
-        return within(service, "service"), ((("host", host),) if host else ())
+        return Sender(within(service, "service"), (("host", host),) if host else ())
     if not host:
         raise UnreadableError("the message names neither a service nor a host")
     match = pattern.search(host)
     found = match.groupdict().get("service") if match else None
     if not found:
         raise UnreadableError(f"no service is found in the host {host!r} by {pattern.pattern}")
-    return found, (("host", host),)
+    return Sender(found, (("host", host),))
 
 
 def _labels(labels: object, host: str) -> Labels:

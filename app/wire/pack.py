@@ -9,7 +9,7 @@ from typing import Final
 
 from app.policy.facts import Fact, Samples, Series, Source
 from app.policy.facts import partition_of as _partition_of
-from app.wire.metrics import REMEMBERED, Key, Sample, series_of
+from app.wire.metrics import REMEMBERED, Measured, Sample
 from app.wire.rules import Raw
 
 PACK: Final = 4_000
@@ -35,10 +35,10 @@ class Packs:
 
     def add(self, sample: Sample, offset: int, item: int) -> None:
         """Put a sample at the end."""
-        key, at_ms, value = sample
-        index = self._index.get(key)
+        measured, at_ms, value = sample
+        index = self._index.get(measured)
         if index is None or len(self._rows) == PACK:
-            index = self._new(key)
+            index = self._new(measured)
         self._rows.append((index, at_ms, value, offset, item))
 
     def facts(self) -> list[Fact]:
@@ -47,21 +47,20 @@ class Packs:
         return self._closed
 
     def _open(self) -> None:
-        self._index: dict[Key, int] = {}
+        self._index: dict[Measured, int] = {}
         self._series: list[Series] = []
         self._rows: list[tuple[int, int, float, int, int]] = []
         self._bytes = 0
 
-    def _new(self, key: Key) -> int:
-        series, size = series_of(key)
-        full = self._bytes + size + (len(self._rows) + 1) * ROW_BYTES > PACK_BYTES
+    def _new(self, measured: Measured) -> int:
+        full = self._bytes + measured.size + (len(self._rows) + 1) * ROW_BYTES > PACK_BYTES
         if self._rows and (full or len(self._rows) == PACK):
             self._close()
             self._open()
-        self._bytes += size
-        self._series.append(series)
-        self._index[key] = len(self._series) - 1
-        return self._index[key]
+        self._bytes += measured.size
+        self._series.append(measured.series)
+        self._index[measured] = len(self._series) - 1
+        return self._index[measured]
 
     def _close(self) -> None:
         index, at_ms, value, offset, item = (list(column) for column in zip(*self._rows, strict=True))

@@ -63,11 +63,10 @@ def _read_metrics(raws: Sequence[Raw], rules: Rules, result: Read) -> None:
             continue
         result.samples += len(found)
         for item, sample in enumerate(found):
-            partition = partition_of(sample[0][0], rules.partitions)
-            pack = packs.get(partition)
-            if pack is None:
-                pack = packs[partition] = Packs(raw)
-            pack.add(sample, raw.offset, item)
+            partition = partition_of(sample[0].series.service, rules.partitions)
+            if partition not in packs:
+                packs[partition] = Packs(raw)
+            packs[partition].add(sample, raw.offset, item)
     for partition, pack in packs.items():
         result.facts[partition] = pack.facts()
 
@@ -75,7 +74,8 @@ def _read_metrics(raws: Sequence[Raw], rules: Rules, result: Read) -> None:
 def _tried(reader: Callable[[Raw, Rules], T], raw: Raw, rules: Rules, result: Read) -> T | None:
     """What the reader makes of a record; None once the record is in quarantine."""
     try:
-        _check_size(raw)
+        if not raw.value or len(raw.value) > LARGEST:
+            _refuse(raw.value)
         return reader(raw, rules)
     except UnreadableError as why:
         reason = str(why)
@@ -85,13 +85,13 @@ def _tried(reader: Callable[[Raw, Rules], T], raw: Raw, rules: Rules, result: Re
     return None
 
 
-def _check_size(raw: Raw) -> None:
-    if raw.value is None:
+def _refuse(value: bytes | None) -> None:
+    """Say what is wrong with a record that has nothing to read, or too much."""
+    if value is None:
         raise UnreadableError("the record is a tombstone: it has no value")
-    if not raw.value:
+    if not value:
         raise UnreadableError("the record is empty")
-    if len(raw.value) > LARGEST:
-        raise UnreadableError(f"the record has {len(raw.value)} bytes, and at most {LARGEST} are read")
+    raise UnreadableError(f"the record has {len(value)} bytes, and at most {LARGEST} are read")
 
 
 def _partitions(fact: Single, rules: Rules) -> Sequence[int]:

@@ -3,8 +3,10 @@
 import re
 from typing import NamedTuple
 
+import msgspec
 
-class Raw(NamedTuple):
+
+class Raw(msgspec.Struct, frozen=True, gc=False):
     """A record as it came from Kafka. `timestamp_ms` is the record's own time."""
 
     topic: str
