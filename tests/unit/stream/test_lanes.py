@@ -209,8 +209,8 @@ def test_fetches_are_gathered_while_records_pour_in_and_not_at_rest():
     some, many = STEPS
 
     def pass_window(rate):
-        clock.now += WINDOW_S
-        gather.see(round(rate * WINDOW_S))
+        clock.now += 2 * WINDOW_S
+        gather.see(round(rate * 2 * WINDOW_S))
         return fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms
 
     rest, little, much = (1, 1500), (some.size, some.wait_ms), (many.size, many.wait_ms)
