@@ -219,8 +219,17 @@ class Consumer(driver.Consumer):
             topic, first.partition, blocks[0].end - 1, stamp / 1000.0, 0, [], None, fetch, None, 0, 0, first,
             generation_id=generation,
         )  # fmt: skip
-        # it has nothing to wait for: its agent's channel has room for all that can be under way
-        await self.callback(message)
+        handed_on = self.callback(message)
+        if self._way_is_free():
+            await handed_on
+        else:
+            await self.wait_first(handed_on, self.suspend_flow.wait())
+
+    def _way_is_free(self) -> bool:
+        """Whether an event reaches its agent at once: its channel has room for all that can be under way. Otherwise
+        it must not be waited for when the flow is suspended, since changelogs are read by the same routine.
+        """
+        return self.app.flow_control.is_active() and not self.app.topics._tp_to_callback_lock.locked()  # noqa: SLF001
 
     # ---- acknowledgements and commits
 
