@@ -46,6 +46,7 @@ from app.queue.publisher import Publisher
 from app.stream import client
 from app.stream.topics import DECISIONS
 from tasks.contract import EXCHANGE, QUEUES, Kind, Scale, Status, fleet_key
+from tasks.fetch import SPARE
 from tests.bench.measure import Clock, groups_cpu_s, middle, table
 from tests.processes import last_lines, wait_for
 from tests.rig import Rig, worker
@@ -128,15 +129,17 @@ def started(processes, app, env, queue, *flags, count=WORKERS):
 class Bursts:
     """One burst of either kind: CPU and wall seconds from the first publish to the last start."""
 
-    def __init__(self, settings, began, ours, stock):
+    def __init__(self, settings, began, **readers):
         self.began = began
-        self.pids = {"ours": {one.pid for one in ours}, "stock": {one.pid for one in stock}}
+        self.pids = {way: {one.pid for one in running} for way, running in readers.items()}
         self.publisher = Publisher(settings.rabbitmq_url)
         self.publisher.start()
         self.celery = Celery("bench", broker=settings.rabbitmq_url, set_as_current=False)
 
     def ours(self, actions):
         asyncio.run(self.publisher.publish([of_action(one) for one in actions]))
+
+    bare = ours
 
     def stock(self, actions):
         for one in actions:
@@ -151,21 +154,32 @@ class Bursts:
         return (last - first) / 1e9, groups_cpu_s(self.pids[way]) - before, clock.wall_s, clock.cpu_s
 
 
+def bare_rounds(bursts, processes, env):
+    """The same bursts, taken by as many processes that do nothing but read and acknowledge: no worker can be faster."""
+    command = ["python", "-m", "tests.bench.bare_reader", QUEUES[Kind.SCALE], str(CHILDREN + SPARE)]
+    readers = [processes.start(command, env) for _ in range(WORKERS)]
+    wait_for(lambda: all("reads" in one.text for one in readers), 30, "the bare readers")
+    bursts.pids["bare"] = {one.pid for one in readers}
+    bursts.run("bare", scalings("warm-bare", 300))
+    return [bursts.run("bare", scalings(f"bare-{turn}", BURST)) for turn in range(BURST_ROUNDS)]
+
+
 @pytest.mark.timeout(400)
 def test_a_burst_of_jobs_beside_stock_celery(clean, headrace_env, processes, began, record_property):
     env = headrace_env | began.env
     ours = started(processes, "our_worker", env, QUEUES[Kind.SCALE], "-l", "info")
-    bursts = Bursts(clean, began, ours, started(processes, "stock_worker", env, STOCK_QUEUE))
+    bursts = Bursts(clean, began, ours=ours, stock=started(processes, "stock_worker", env, STOCK_QUEUE))
     found = {"ours": [], "stock": []}
     for way in found:
         bursts.run(way, scalings(f"warm-{way}", 300))
     for turn in range(BURST_ROUNDS):
         for way in ("ours", "stock") if turn % 2 else ("stock", "ours"):
             found[way].append(bursts.run(way, scalings(f"{way}-{turn}", BURST)))
-    bursts.publisher.stop()
     processes.end()
     with Connection(clean.rabbitmq_url) as connection:
         assert connection.channel().queue_delete(STOCK_QUEUE) == 0
+    found["bare"] = bare_rounds(bursts, processes, env)
+    bursts.publisher.stop()
     rows = []
     for way, rounds in found.items():
         wall_s, workers_s, publish_s, publisher_s = middle(rounds)
