@@ -88,8 +88,10 @@ class Process:
         return found if found.alive else None
 
     def save(self, file: Path) -> None:
-        """Write down which process this is, for `saved`."""
-        file.write_text(json.dumps({"pid": self.pid, "began": self.began}))
+        """Write down which process this is, for `saved`, which finds the whole of it or what was there before."""
+        whole = file.with_name(f"{file.name}.new")
+        whole.write_text(json.dumps({"pid": self.pid, "began": self.began}))
+        whole.replace(file)
 
     @property
     def alive(self) -> bool:
