@@ -6,6 +6,7 @@ process are not touched.
 """
 
 import asyncio
+import contextlib
 from time import monotonic
 from typing import Any, Final
 
@@ -27,7 +28,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that speaks to Kafka."""
 
     gather: Gather | None = None
-    _waiter: asyncio.Future[None] | None = None
+    _waiter: asyncio.Future[bool | None] | None = None
+    _answering: asyncio.Task[None]
     woken = False
     """Set by `wake`; whoever asks next clears it before deciding which partitions to ask for."""
 
@@ -61,13 +63,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def getmany(self, active_partitions: Any, timeout: float) -> dict[TP, Any]:  # noqa: ASYNC109 - upstream's
-        """What arrived. Asked for without upstream's queue of calls, which makes four tasks of each."""
+        """What arrived. Asked for without upstream's queue of calls, whose worker waits for each in three tasks."""
         asked = self.parent_loop.create_future()
         self.thread_loop.call_soon_threadsafe(self._begin, asked, active_partitions, timeout)
-        return await asked  # type: ignore[no-any-return]
+        try:
+            return await asked  # type: ignore[no-any-return]
+        finally:
+            if asked.cancelled():  # nobody waits any more: what it still took would be missing, and be read again
+                with contextlib.suppress(RuntimeError):  # of a thread that has ended
+                    self.thread_loop.call_soon_threadsafe(self._give_up)
 
     def _begin(self, asked: asyncio.Future[Any], active: Any, timeout_s: float) -> None:
         self._answering = self.thread_loop.create_task(self._answer(asked, active, timeout_s))
+
+    def _give_up(self) -> None:
+        self._answering.cancel()
 
     async def _answer(self, asked: asyncio.Future[Any], active: Any, timeout_s: float) -> None:
         tell = self.parent_loop.call_soon_threadsafe
@@ -85,8 +95,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self.thread_loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _release(self._waiter)
 
     async def _fetch_records(
         self,
@@ -121,12 +131,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if self.woken:  # looked at after the waiter is there: a wake between the two is not missed
                 waiter.cancel()
                 return {}
-            limit = asyncio.get_running_loop().call_later(left, self._wake)
+            limit = asyncio.get_running_loop().call_later(left, _release, waiter)
             try:
-                await waiter  # raises what the broker refused
+                over = await waiter  # raises what the broker refused
             finally:
                 limit.cancel()
-            if fetcher._closed or self.woken:  # noqa: SLF001
+            if over or fetcher._closed or self.woken:  # noqa: SLF001
                 return {}
 
     def _taken(self, fetcher: Any, active: frozenset[TP]) -> dict[TP, Any]:
@@ -167,6 +177,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         records = result.getall(BLOCK_RECORDS)
         end = position.position
         return Block(TP(tp.topic, tp.partition), start, end, records) if end > start else None
+
+
+def _release(waiter: asyncio.Future[bool | None]) -> None:
+    """End a wait for what was fetched; aiokafka ends it with None when something was."""
+    if not waiter.done():
+        waiter.set_result(True)
 
 
 def _bare(_tp: Any, record: Any) -> Any:

@@ -316,3 +316,39 @@ def test_a_wait_for_records_ends_when_it_is_woken():
         assert await asyncio.wait_for(one._fetch_records(consumer, {TP0}, timeout=600.0), 30) == {}  # woken before
 
     asyncio.run(run())
+
+
+def test_each_wait_for_records_ends_in_its_own_time():
+    async def run():
+        one, consumer, _ = thread()
+        one.thread_loop = asyncio.get_running_loop()
+        short = asyncio.create_task(one._fetch_records(consumer, {TP0}, timeout=0.05))
+        await asyncio.sleep(0)
+        long = asyncio.create_task(one._fetch_records(consumer, {TP0}, timeout=600.0))
+        assert await asyncio.wait_for(short, 30) == {}
+        assert not long.done()
+        one.wake()
+        assert await asyncio.wait_for(long, 30) == {}
+
+    asyncio.run(run())
+
+
+def test_whoever_asks_no_more_takes_nothing_from_the_next_one():
+    async def run():
+        one, consumer, fetcher = thread()
+        one.thread_loop = one.parent_loop = asyncio.get_running_loop()
+        one._ensure_consumer = lambda: consumer
+        asking = asyncio.create_task(one.getmany({TP0}, 600.0))
+        await asyncio.sleep(0.01)
+        assert one._waiter is not None
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.wait([one._answering])
+        fetcher._records[TP0] = Fetched(5, end=5)
+        if not one._waiter.done():
+            one._waiter.set_result(None)
+        await asyncio.sleep(0)
+        assert fetcher._records[TP0].state.position == 0
+
+    asyncio.run(asyncio.wait_for(run(), 30))
