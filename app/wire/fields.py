@@ -5,7 +5,7 @@ that is too long for a routing key, a number no state can hold, a label that fil
 Each refusal is an `UnreadableError` that names the field. It never guesses and never cuts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -85,12 +85,15 @@ def at_ms(given: object, raw: Raw, rules: Rules) -> int:
     return found
 
 
+def time_field(fields: Container[str]) -> str | None:
+    """Which of the fields of a message holds its time; None where none does."""
+    return next((field for field in TIMES if field in fields), None)
+
+
 def time_of(message: Mapping[str, Any]) -> object:
     """The time that a message gives, None where it gives none."""
-    for field in TIMES:
-        if field in message:
-            return message[field]
-    return None
+    field = time_field(message)
+    return None if field is None else message[field]
 
 
 def what(value: object) -> str:

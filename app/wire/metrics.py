@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from app.policy.facts import Series
-from app.wire.fields import NAME_BYTES, TIMES, at_ms, decoded, needed, what, within
+from app.wire.fields import NAME_BYTES, TIMES, at_ms, decoded, needed, time_field, what, within
 from app.wire.rules import Raw, Rules, UnreadableError
 
 MOST_SAMPLES: Final = 10_000
@@ -92,8 +92,7 @@ def _measured(sender: Sender, name: str) -> Measured:
 @lru_cache(maxsize=1000)
 def _shape(fields: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """Of the fields that a message has: the one with its time, and those that are samples."""
-    at = next((field for field in TIMES if field in fields), None)
-    return at, tuple(field for field in fields if field not in _KNOWN)
+    return time_field(fields), tuple(field for field in fields if field not in _KNOWN)
 
 
 def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
@@ -102,11 +101,7 @@ def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
     time, names = _shape(tuple(message))
     sender = _sender(message, rules.service_pattern)
     at = at_ms(None if time is None else message[time], raw, rules)
-    for name in names:
-        value = message[name]
-        if type(value) is not float or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
-            value = _number(name, value)
-        found.append((_measured(sender, name), at, value))
+    found += [(_measured(sender, name), at, _number(name, message[name])) for name in names]
     if "value" in message:
         name = needed(message, "name", NAME_BYTES)
         found.append((_measured(sender, name), at, _number(name, message["value"])))
