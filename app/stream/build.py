@@ -29,7 +29,7 @@ from tasks.shared_settings import mistakes
 
 FETCH_BYTES: Final = STATE_BYTES + 1_000_000
 CHANNEL: Final = 10_000
-"""Events that an agent's channel has room for: more than can be under way, since lanes hold blocks back and not it."""
+"""Events that an agent's channel has room for: never full, since few blocks of each partition are under way."""
 
 
 class Worker(faust.Worker):

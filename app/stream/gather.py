@@ -40,11 +40,6 @@ class Gather:
         self.times = 0
         """How often gathering began."""
 
-    @property
-    def on(self) -> bool:
-        """Whether answers wait for more."""
-        return self._now > 0
-
     def see(self, records: int) -> None:
         """So many records were taken."""
         self._records += records
