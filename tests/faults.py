@@ -118,9 +118,8 @@ class Proxy:
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-            if (
-                not writer.transport.is_closing() and writer.can_write_eof()
-            ):  # over TLS there is only an end of both ways
+            # over TLS there is only an end of both ways
+            if not writer.transport.is_closing() and writer.can_write_eof():
                 writer.write_eof()
 
 
