@@ -19,6 +19,7 @@ from app.stream.blocks import Block
 from app.stream.ending import broken
 from app.stream.gather import Gather
 from app.stream.goodbye import prompt
+from app.stream.sessions import in_sessions
 
 BLOCK_RECORDS: Final = 4_000
 """Most records of a block: what a fetch has more of follows as further blocks, after the other partitions."""
@@ -46,6 +47,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = consumer._coordinator  # noqa: SLF001 - Faust reads its generation the same way
         coordinator._do_heartbeat = self.consumer.heart.listening(coordinator._do_heartbeat)  # noqa: SLF001
         coordinator._coordination_task.add_done_callback(self._uncoordinated)  # noqa: SLF001
+        in_sessions(consumer._fetcher)  # noqa: SLF001
         self.gather = Gather(consumer._fetcher)  # noqa: SLF001
 
     def _uncoordinated(self, routine: asyncio.Task[None]) -> None:
