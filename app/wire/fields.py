@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from app.wire.rules import Raw, Rules, UnreadableError
+from app.wire.rules import LARGEST, Raw, Rules, UnreadableError
 from app.wire.times import milliseconds
 
 TIMES: Final = ("timestamp", "time", "ts", "at")
@@ -30,9 +30,11 @@ T = TypeVar("T")
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: Raw) -> T:
     """The record's JSON as the decoder has it, or UnreadableError."""
-    assert raw.value is not None
+    value = raw.value
+    if not value or len(value) > LARGEST:
+        raise _not_read(value)
     try:
-        return decoder.decode(raw.value)
+        return decoder.decode(value)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"the message is not as it should be: {error}") from None
     except msgspec.DecodeError as error:
@@ -41,6 +43,15 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: Raw) -> T:
         raise UnreadableError("the message is not JSON: a text in it is not UTF-8") from None
     except RecursionError:
         raise UnreadableError("the message is nested too deeply") from None
+
+
+def _not_read(value: bytes | None) -> UnreadableError:
+    """What is wrong with a record that has nothing to read, or too much."""
+    if value is None:
+        return UnreadableError("the record is a tombstone: it has no value")
+    if not value:
+        return UnreadableError("the record is empty")
+    return UnreadableError(f"the record has {len(value)} bytes, and at most {LARGEST} are read")
 
 
 def text(message: Mapping[str, Any], field: str, most: int = TEXT_BYTES) -> str:

@@ -35,7 +35,8 @@ LARGEST_VALUE: Final = 1e100
 REMEMBERED: Final = 100_000
 """Most series, and most senders, that are remembered as they were read: at some 300 bytes each."""
 
-_KNOWN: Final = frozenset({"service", "host", "labels", "values", "name", "value", *TIMES})
+_BELOW: Final = frozenset({"values", "value"})
+_KNOWN: Final = frozenset({"service", "host", "labels", "name", *_BELOW, *TIMES})
 _decoder = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -71,11 +72,8 @@ def samples(raw: Raw, rules: Rules) -> list[Sample]:
     """All samples of a record, or UnreadableError: a record is taken whole or not at all."""
     message = decoded(_decoder, raw)
     found: list[Sample] = []
-    if isinstance(message, list):
-        for each in message:
-            _take(each, raw, rules, found)
-    else:
-        _take(message, raw, rules, found)
+    for each in message if isinstance(message, list) else (message,):
+        _take(each, raw, rules, found)
     if not found:
         raise UnreadableError("the message holds no sample: no field of it is a number")
     if len(found) > MOST_SAMPLES:
@@ -90,18 +88,24 @@ def _measured(sender: Sender, name: str) -> Measured:
 
 
 @lru_cache(maxsize=1000)
-def _shape(fields: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """Of the fields that a message has: the one with its time, and those that are samples."""
-    return time_field(fields), tuple(field for field in fields if field not in _KNOWN)
+def _shape(fields: tuple[str, ...]) -> tuple[str | None, tuple[str, ...], bool]:
+    """Of the fields that a message has: the one with its time, those that are samples, and whether more are below."""
+    return time_field(fields), tuple(one for one in fields if one not in _KNOWN), not _BELOW.isdisjoint(fields)
 
 
 def _take(message: Any, raw: Raw, rules: Rules, found: list[Sample]) -> None:
     if not isinstance(message, dict):
         raise UnreadableError(f"a message must be a JSON object, not {what(message)}")
-    time, names = _shape(tuple(message))
+    time, names, below = _shape(tuple(message))
     sender = _sender(message, rules.service_pattern)
     at = at_ms(None if time is None else message[time], raw, rules)
-    found += [(_measured(sender, name), at, _number(name, message[name])) for name in names]
+    for name in names:
+        found.append((_measured(sender, name), at, _number(name, message[name])))  # noqa: PERF401 - few: it is faster
+    if below:
+        _take_below(message, sender, at, found)
+
+
+def _take_below(message: dict[str, Any], sender: Sender, at: int, found: list[Sample]) -> None:
     if "value" in message:
         name = needed(message, "name", NAME_BYTES)
         found.append((_measured(sender, name), at, _number(name, message["value"])))

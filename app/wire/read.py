@@ -7,15 +7,15 @@ or in quarantine, whole. How records are cut into calls changes the packs and no
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from app.policy.facts import Change, Command, Deploy, Fact, Instances, PolicySet, Reported, Source
 from app.wire.events import event
 from app.wire.internal import control, instances, outcomes
-from app.wire.metrics import Sample, samples
+from app.wire.metrics import samples
 from app.wire.pack import Packs, partition_of
 from app.wire.quarantine import Quarantined, quarantined
-from app.wire.rules import LARGEST, Raw, Rules, UnreadableError
+from app.wire.rules import Raw, Rules, UnreadableError
 
 Kind = Literal["metrics", "events", "instances", "control", "outcomes"]
 
@@ -28,8 +28,6 @@ _READERS: Final[Mapping[str, Callable[[Raw, Rules], Single]]] = {
     "control": lambda raw, _rules: control(raw, _source(raw)),
     "outcomes": lambda raw, _rules: outcomes(raw, _source(raw)),
 }
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -46,52 +44,40 @@ def read(kind: Kind, raws: Sequence[Raw], rules: Rules) -> Read:
     result = Read()
     if kind == "metrics":
         _read_metrics(raws, rules, result)
-        return result
-    for raw in raws:
-        fact = _tried(_READERS[kind], raw, rules, result)
-        if fact is not None:
-            for partition in _partitions(fact, rules):
-                result.facts.setdefault(partition, []).append(fact)
+    else:
+        _read_singles(_READERS[kind], raws, rules, result)
     return result
 
 
 def _read_metrics(raws: Sequence[Raw], rules: Rules, result: Read) -> None:
-    packs: dict[int, Packs] = {}
+    packs = Packs(rules.partitions)
     for raw in raws:
-        found: list[Sample] | None = _tried(samples, raw, rules, result)
-        if found is None:
-            continue
-        result.samples += len(found)
-        for item, sample in enumerate(found):
-            partition = partition_of(sample[0].series.service, rules.partitions)
-            if partition not in packs:
-                packs[partition] = Packs(raw)
-            packs[partition].add(sample, raw.offset, item)
-    for partition, pack in packs.items():
-        result.facts[partition] = pack.facts()
+        try:
+            found = samples(raw, rules)
+        except Exception as error:  # noqa: BLE001 - nor may a mistake of ours stop a partition for ever
+            result.quarantined.append(_aside(raw, error))
+        else:
+            packs.add(raw, found)
+            result.samples += len(found)
+    result.facts.update(packs.facts())
 
 
-def _tried(reader: Callable[[Raw, Rules], T], raw: Raw, rules: Rules, result: Read) -> T | None:
-    """What the reader makes of a record; None once the record is in quarantine."""
-    try:
-        if not raw.value or len(raw.value) > LARGEST:
-            _refuse(raw.value)
-        return reader(raw, rules)
-    except UnreadableError as why:
-        reason = str(why)
-    except Exception as mistake:  # noqa: BLE001 - a mistake of ours must not stop a partition for ever either
-        reason = f"the reader has a mistake, please report it: {type(mistake).__name__}: {mistake}"
-    result.quarantined.append(quarantined(raw, reason))
-    return None
+def _read_singles(reader: Callable[[Raw, Rules], Single], raws: Sequence[Raw], rules: Rules, result: Read) -> None:
+    for raw in raws:
+        try:
+            fact = reader(raw, rules)
+        except Exception as error:  # noqa: BLE001 - as above
+            result.quarantined.append(_aside(raw, error))
+        else:
+            for partition in _partitions(fact, rules):
+                result.facts.setdefault(partition, []).append(fact)
 
 
-def _refuse(value: bytes | None) -> None:
-    """Say what is wrong with a record that has nothing to read, or too much."""
-    if value is None:
-        raise UnreadableError("the record is a tombstone: it has no value")
-    if not value:
-        raise UnreadableError("the record is empty")
-    raise UnreadableError(f"the record has {len(value)} bytes, and at most {LARGEST} are read")
+def _aside(raw: Raw, error: Exception) -> Quarantined:
+    """A record that could not be read, with what was wrong, with it or with us."""
+    if isinstance(error, UnreadableError):
+        return quarantined(raw, str(error))
+    return quarantined(raw, f"the reader has a mistake, please report it: {type(error).__name__}: {error}")
 
 
 def _partitions(fact: Single, rules: Rules) -> Sequence[int]:
