@@ -1,16 +1,16 @@
 """`headrace pause`, `resume`, `silence`, `unsilence`: a person's word on a service, written to the control topic."""
 
 from shlex import quote
+from typing import Any
 
-import msgspec
 import typer
 
 from app.cli import author as authors
+from app.cli.control import hand_over
 from app.cli.times import duration_ms, now_ms
 from app.policy.facts import Direction, Verb
 from app.settings import settings
-from app.stream import client
-from app.stream.topics import CONTROL
+from app.wire.internal import CommandMessage
 
 ALERT = typer.Option("*", "--alert", help="Name of the alert, or a glob; `*` is every one of the service's.")
 SERVICE = typer.Argument(help="Name of the service, or a glob: `web`, `web-*`; `*` is all.")
@@ -64,15 +64,5 @@ def unsilence(
     typer.echo(f"alerts {alert} of {service} are told again")
 
 
-def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, **more: str) -> None:
-    fact = {
-        "kind": "command",
-        "verb": verb,
-        "service": service,
-        "author": author,
-        "reason": reason,
-        "at_ms": now_ms(),
-        "until_ms": until_ms,
-        **more,
-    }
-    client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])
+def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, **more: Any) -> None:
+    hand_over(settings(), [CommandMessage(verb, service, author, reason, now_ms(), until_ms, **more)])

@@ -12,6 +12,7 @@ import typer
 
 from app.cli import author as authors
 from app.cli import policy_diff, policy_files, policy_test, policy_words
+from app.cli.control import hand_over
 from app.cli.errors import Failure
 from app.cli.printing import OUTPUT, Output, json_line, remark, table
 from app.cli.reading import files_in
@@ -21,8 +22,7 @@ from app.history.words import moment
 from app.policy import files
 from app.policy.facts import PolicyDocument
 from app.settings import settings
-from app.stream import client
-from app.stream.topics import CONTROL
+from app.wire.internal import PolicySetMessage
 
 policy = typer.Typer(help="Check policies and put them in force.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -55,18 +55,10 @@ def apply(
 ) -> None:
     """Put these policies in force, in place of all that were before."""
     found = load(paths)
-    fact = {
-        "kind": "policy_set",
-        "fingerprint": files.fingerprint(found),
-        "policies": found,
-        "author": author or authors.default(),
-        "message": message,
-        "at_ms": now_ms(),
-    }
-    client.send(settings(), [client.Outgoing(CONTROL, msgspec.json.encode(fact), partition=0)])
+    hand_over(settings(), [PolicySetMessage(found, author or authors.default(), message, now_ms())])
     _list(found)
     count = "1 policy is" if len(found) == 1 else f"{len(found)} policies are"
-    typer.echo(f"{count} handed over as set {fact['fingerprint']}")
+    typer.echo(f"{count} handed over as set {files.fingerprint(found)}")
 
 
 @policy.command()

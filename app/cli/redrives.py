@@ -5,15 +5,13 @@ The intake puts it on the journal, where history finds it; the engine passes it 
 
 from collections.abc import Iterator
 
-import msgspec
-
+from app.cli.control import checked, hand_over
 from app.cli.printing import remark
 from app.cli.times import now_ms
 from app.policy.facts import Verb
 from app.queue.parked import Letter, Record
 from app.settings import Settings
 from app.stream import client
-from app.stream.topics import CONTROL
 from app.wire.fields import NAME_BYTES
 from app.wire.internal import MOST_LISTED, CommandMessage
 from tasks.contract import UNKNOWN_SERVICE
@@ -22,18 +20,18 @@ from tasks.contract import UNKNOWN_SERVICE
 def recorder(settings: Settings, verb: Verb, author: str, reason: str) -> Record:
     """What writes records of some letters: one a service and number of the redrive, each confirmed by Kafka.
 
-    It raises KafkaUnavailable before anything is done if Kafka does not answer. Without Kafka it says that
-    there is no record.
+    Before anything is done it raises KafkaUnavailable if Kafka does not answer, and Failure if author or reason would
+    be refused. Without Kafka it says that there is no record.
     """
     if not settings.kafka_url:
         return lambda letters: remark(
             f"no record of this could be written for {len(letters)} messages: HEADRACE_KAFKA_URL is not set"
         )
+    checked(CommandMessage(verb, UNKNOWN_SERVICE, author, reason, now_ms()))
     client.reach(settings)
 
     def record(letters: list[Letter]) -> None:
-        messages = _messages(verb, letters, author, reason)
-        client.send(settings, [client.Outgoing(CONTROL, msgspec.json.encode(one), partition=0) for one in messages])
+        hand_over(settings, _messages(verb, letters, author, reason))
 
     return record
 

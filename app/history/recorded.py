@@ -12,12 +12,13 @@ import msgspec
 from app.history.journal import HistoryError, Journal
 from app.history.replay import identity
 from app.policy.decision import place_of
-from app.policy.facts import Fact, PolicyDocument, Record, decode, partition_of
+from app.policy.facts import Command, Fact, PolicySet, Record, Source, decode, partition_of
 from app.policy.state import State, unpack
 from app.settings import Settings
 from app.stream import client
 from app.stream.topics import CHANGELOG, CONTROL, DECISIONS, JOURNAL, OUTCOMES, SNAPSHOTS
-from app.wire.internal import CommandMessage
+from app.wire.internal import CommandMessage, control
+from app.wire.rules import Raw, UnreadableError
 from tasks.contract import Outcome
 
 GROUP = "auto-scaler"
@@ -113,26 +114,20 @@ def outcomes(settings: Settings, service: str, wanted: Callable[[Outcome], bool]
     return found
 
 
-class PolicyRecord(msgspec.Struct, tag="policy_set", tag_field="kind"):
-    """A set of policies as it stands on the control topic."""
-
-    fingerprint: str
-    policies: list[PolicyDocument]
-    author: str
-    message: str
-    at_ms: int
-
-
-def policy_sets(settings: Settings) -> list[PolicyRecord]:
-    """Every set of policies that was ever put in force, oldest first; what is none is passed over."""
+def policy_sets(settings: Settings) -> list[PolicySet]:
+    """Every set of policies that was ever put in force, oldest first; what the intake refused is passed over."""
     low, end = client.borders(settings, CONTROL)
-    found = []
-    for message in client.read_topic(settings, CONTROL, low, end):
-        try:
-            found.append(msgspec.json.decode(message.value or b"", type=PolicyRecord))
-        except msgspec.MsgspecError:
-            continue  # a command, or what the intake has put into quarantine
-    return found
+    facts = (_fact_of(message) for message in client.read_topic(settings, CONTROL, low, end))
+    return [fact for fact in facts if isinstance(fact, PolicySet)]
+
+
+def _fact_of(message: client.Message) -> PolicySet | Command | None:
+    """What the intake makes of a message of the control topic; None where it puts it into quarantine."""
+    raw = Raw(message.topic, "", message.partition, message.offset, message.timestamp_ms, message.key, message.value)
+    try:
+        return control(raw, Source(raw.topic, raw.topic_id, raw.partition, raw.offset, raw.offset))
+    except UnreadableError:
+        return None
 
 
 def commands(settings: Settings, from_ms: int, to_ms: int) -> list[CommandMessage]:

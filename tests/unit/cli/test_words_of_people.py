@@ -18,7 +18,7 @@ WHO = ("--author", "ann", "--reason", "a sale")
 def said(monkeypatch):
     """Runs a command; the fact that comes of what it sends, and what it says itself."""
     sent = []
-    monkeypatch.setattr("app.cli.commands.client.send", lambda _, messages: sent.extend(messages))
+    monkeypatch.setattr("app.cli.control.client.send", lambda _, messages: sent.extend(messages))
     monkeypatch.setattr("app.cli.commands.now_ms", lambda: NOW_MS)
 
     def run(*arguments):
@@ -71,5 +71,21 @@ def test_what_ends_one_needs_no_reason_and_has_an_author(said, verb, alert):
     ],
 )
 def test_a_word_without_its_reason_or_its_end_is_wrong_usage_and_nothing_is_sent(monkeypatch, arguments):
-    monkeypatch.setattr("app.cli.commands.client.send", lambda *_: pytest.fail("something was sent"))
+    monkeypatch.setattr("app.cli.control.client.send", lambda *_: pytest.fail("something was sent"))
     assert CliRunner().invoke(root, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("pause", "", *WHO), "the message has no 'service'"),
+        (("pause", "web", "--reason", "x" * 20_000), "'reason' has 20000 bytes"),
+        (("pause", "web", "--reason", "lunch", "--author", "a" * 300), "'author' has 300 bytes"),
+        (("silence", "web", "--alert", "a" * 300, "--for", "1h", *WHO), "'alert' has 300 bytes"),
+    ],
+)
+def test_nobody_is_told_that_something_holds_which_the_intake_would_refuse(monkeypatch, arguments, why):
+    monkeypatch.setattr("app.cli.control.client.send", lambda _, messages: pytest.fail(f"sent: {list(messages)}"))
+    done = CliRunner().invoke(root, arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"headrace: nothing was handed over, since it would be refused: {why}")
