@@ -7,8 +7,10 @@ same ids. It never reads a clock, another topic or the environment to decide.
 `faust -A app.autoscaler worker -l info` runs it alone.
 """
 
+import asyncio
 from functools import cache
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import faust
 import structlog
@@ -24,10 +26,14 @@ from app.stream.blocks import Block
 from app.stream.build import blocks, configured, journal_partitions
 from app.stream.build import build as build_app
 from app.stream.checkpoint import Checkpoints
+from app.stream.heart import Heart
 from app.stream.topics import DECISIONS, JOURNAL
 from tasks.contract import kind_of
 
 log = structlog.get_logger()
+
+TURN_S: Final = 0.05
+"""After so much work on a block the loop is left to others: acknowledgements, and the other partitions."""
 
 
 def build(config: Settings) -> faust.App:
@@ -38,7 +44,7 @@ def build(config: Settings) -> faust.App:
     async def handle(block: Block) -> None:
         partition = block.tp.partition
         checkpoints.in_hand.add(partition)
-        checkpoints.states[partition], decided = advance(checkpoints.state_for(block), block)
+        checkpoints.states[partition], decided = await advance(checkpoints.state_for(block), block, app.consumer.heart)
         await _send(app, partition, decided)
         await app.consumer.heart.fence()  # a rebalance may have taken the block back, and its state with it
         checkpoints.in_hand.discard(partition)
@@ -49,11 +55,20 @@ def build(config: Settings) -> faust.App:
     return app
 
 
-def advance(state: State, block: Block) -> tuple[State, list[Decision]]:
-    """The state after a block and what was decided on the way; raises if a record is no fact."""
+async def advance(state: State, block: Block, heart: Heart) -> tuple[State, list[Decision]]:
+    """The state after a block and what was decided on the way; raises if a record is no fact.
+
+    A long one lets the others of this process have their turn now and then, and the watchdog see that it moves. It
+    raises Fenced if it was taken back meanwhile.
+    """
     decided: list[Decision] = []
-    partition = block.tp.partition
+    partition, since = block.tp.partition, monotonic()
     for record in block.records:
+        if monotonic() - since > TURN_S:
+            block.moves += 1
+            await asyncio.sleep(0)
+            await heart.fence()
+            since = monotonic()
         fact = decode(record.value)
         state, more = step(state, Record(partition, record.offset, record.timestamp, fact))
         decided += more

@@ -15,10 +15,10 @@ class Block:
     `done` is set when everything that the block caused is durable downstream: nothing is committed
     without it. `held` is set when all but something that is held back is: what comes after the block may be
     handled, and is not committed. `dropped` is set when a rebalance takes the block back; it comes again, maybe
-    to another process, so nothing of it may be written any more. `writes` counts what was written for it.
+    to another process, so nothing of it may be written any more. `moves` counts what was done for it, for the watchdog.
     """
 
-    __slots__ = ("done", "dropped", "end", "held", "records", "start", "tp", "writes")
+    __slots__ = ("done", "dropped", "end", "held", "moves", "records", "start", "tp")
 
     def __init__(self, tp: TP, start: int, end: int, records: list[Any]) -> None:
         self.tp = tp
@@ -28,7 +28,7 @@ class Block:
         self.done = False
         self.held = False
         self.dropped = False
-        self.writes = 0
+        self.moves = 0
 
     def since(self, position: int) -> "Block":
         """The part of the block at and after a position within it."""

@@ -116,7 +116,7 @@ class Positions:
         """What changes while anything of a partition gets done; for the watchdog, from its own thread."""
         entries = self._open.get(tp)
         try:
-            return self.done.get(tp, -1), entries[0].writes if entries else 0
+            return self.done.get(tp, -1), entries[0].moves if entries else 0
         except IndexError:  # the last one was taken out this moment
             return self.done.get(tp, -1), -1
 

@@ -308,7 +308,7 @@ class Producer(driver.Producer):
         await self.app.consumer.heart.fence()
         block = IN_HAND.get()
         if block is not None:
-            block.writes += 1
+            block.moves += 1
         return await super().send(*args, **kwargs)
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:

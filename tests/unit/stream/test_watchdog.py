@@ -36,10 +36,10 @@ class World:
     def __init__(self):
         self.kafka = Kafka()
         self.owned = list(TPS)
-        self.writes = 0
+        self.moves = 0
         self.waiting = ""
         self.done = {TPS[0]: 100, TPS[1]: 50}
-        positions = SimpleNamespace(done=self.done, progress_of=lambda tp: (self.done[tp], self.writes))
+        positions = SimpleNamespace(done=self.done, progress_of=lambda tp: (self.done[tp], self.moves))
         self.consumer = SimpleNamespace(
             flow_active=True, assigned_once=True, positions=positions, assignment=lambda: self.owned, told=dict
         )
@@ -83,7 +83,7 @@ def test_one_whose_records_are_all_gone_by_retention_has_nothing(world):
 def test_writes_for_the_block_in_hand_are_movement(world):
     world.kafka.found[TPS[0]] = 200
     for _ in range(20):
-        world.writes += 1
+        world.moves += 1
         assert world.after(10) == ""
     assert [world.after(10) for _ in range(3)][-1]
 
