@@ -4,7 +4,7 @@ INTRODUCTION = """\
 YAML files, many documents each if you like. `headrace policy validate FILE…` tells every mistake at once with its line
 and needs no server. `headrace policy apply FILE… -m WHY` puts the files in force in place of all that were before, and
 `headrace policy diff FILE…` shows what that would change, field by field; `headrace policy list` shows what was
-put in force last. `headrace policy import FILE` prints Kubernetes' HorizontalPodAutoscalers as policies of kind Scale.
+handed over last. `headrace policy import FILE` prints Kubernetes' HorizontalPodAutoscalers as policies of kind Scale.
 
 Editors can check against [policy.schema.json](policy.schema.json), which `headrace policy schema` prints. Policies to
 start from are in [examples/policies](../examples/policies); the examples below are taken from there, and each of them

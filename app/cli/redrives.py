@@ -5,13 +5,16 @@ The intake puts it on the journal, where history finds it; the engine passes it 
 
 from collections.abc import Iterator
 
-from app.cli.control import checked, hand_over
+import msgspec
+
+from app.cli.control import checked
 from app.cli.printing import remark
 from app.cli.times import now_ms
 from app.policy.facts import Verb
 from app.queue.parked import Letter, Record
 from app.settings import Settings
 from app.stream import client
+from app.stream.topics import CONTROL
 from app.wire.fields import NAME_BYTES
 from app.wire.internal import MOST_LISTED, CommandMessage
 from tasks.contract import UNKNOWN_SERVICE
@@ -31,7 +34,9 @@ def recorder(settings: Settings, verb: Verb, author: str, reason: str) -> Record
     client.reach(settings)
 
     def record(letters: list[Letter]) -> None:
-        hand_over(settings, _messages(verb, letters, author, reason))
+        # whatever a letter says of itself: a record that is refused later is better than letters that nobody is rid of
+        messages = _messages(verb, letters, author, reason)
+        client.send(settings, [client.Outgoing(CONTROL, msgspec.json.encode(one), partition=0) for one in messages])
 
     return record
 

@@ -12,13 +12,13 @@ import msgspec
 from app.history.journal import HistoryError, Journal
 from app.history.replay import identity
 from app.policy.decision import place_of
-from app.policy.facts import Command, Fact, PolicySet, Record, Source, decode, partition_of
+from app.policy.facts import Fact, PolicyDocument, Record, decode, partition_of
+from app.policy.files import fingerprint
 from app.policy.state import State, unpack
 from app.settings import Settings
 from app.stream import client
 from app.stream.topics import CHANGELOG, CONTROL, DECISIONS, JOURNAL, OUTCOMES, SNAPSHOTS
-from app.wire.internal import CommandMessage, control
-from app.wire.rules import Raw, UnreadableError
+from app.wire.internal import CommandMessage, PolicySetMessage
 from tasks.contract import Outcome
 
 GROUP = "auto-scaler"
@@ -114,20 +114,30 @@ def outcomes(settings: Settings, service: str, wanted: Callable[[Outcome], bool]
     return found
 
 
-def policy_sets(settings: Settings) -> list[PolicySet]:
-    """Every set of policies that was ever put in force, oldest first; what the intake refused is passed over."""
+class PolicyRecord(msgspec.Struct, tag="policy_set", tag_field="kind"):
+    """A set of policies as it stands on the control topic, and its fingerprint."""
+
+    fingerprint: str
+    policies: list[PolicyDocument]
+    author: str
+    message: str
+    at_ms: int
+
+
+def policy_sets(settings: Settings) -> list[PolicyRecord]:
+    """Every set of policies that was ever handed over, oldest first; what is none is passed over.
+
+    None is judged by the rules of today: it may have been right by those of its time.
+    """
     low, end = client.borders(settings, CONTROL)
-    facts = (_fact_of(message) for message in client.read_topic(settings, CONTROL, low, end))
-    return [fact for fact in facts if isinstance(fact, PolicySet)]
-
-
-def _fact_of(message: client.Message) -> PolicySet | Command | None:
-    """What the intake makes of a message of the control topic; None where it puts it into quarantine."""
-    raw = Raw(message.topic, "", message.partition, message.offset, message.timestamp_ms, message.key, message.value)
-    try:
-        return control(raw, Source(raw.topic, raw.topic_id, raw.partition, raw.offset, raw.offset))
-    except UnreadableError:
-        return None
+    found = []
+    for message in client.read_topic(settings, CONTROL, low, end):
+        try:
+            one = msgspec.json.decode(message.value or b"", type=PolicySetMessage)
+        except msgspec.MsgspecError:
+            continue  # a command, or what nobody could read
+        found.append(PolicyRecord(fingerprint(one.policies), one.policies, one.author, one.message, one.at_ms))
+    return found
 
 
 def commands(settings: Settings, from_ms: int, to_ms: int) -> list[CommandMessage]:

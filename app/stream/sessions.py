@@ -103,7 +103,7 @@ def in_sessions(fetcher: Any) -> None:
 
     def actions(assignment: Any) -> Any:
         nonlocal last
-        if assignment is not last:  # it knows nothing yet of its partitions: their ends come with the first answer
+        if assignment is not last:  # it knows nothing yet of its partitions, and all are told of in the first answer
             last = assignment
             for session in sessions.values():
                 session.begin()

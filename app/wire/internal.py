@@ -2,7 +2,7 @@
 
 instances  {"service": "web", "wanted": 3, "ready": 2, "generation": 17, "at": 1700000000000,
             "instances": [{"name": "web-7", "phase": "Running", "ready": true, …}]}
-control    {"kind": "policy_set", …} and {"kind": "command", …} as in app/policy/facts.py, without source
+control    {"kind": "policy_set", …} and {"kind": "command", …} as in app/policy/facts.py, but for what is computed
 outcomes   tasks.contract.Outcome
 
 `read` calls it, and the command line encodes the control messages. What is written here by others

@@ -72,19 +72,6 @@ def test_applied_policies_are_on_the_control_topic_with_who_and_why(run, clean, 
     assert "black friday" in listed.stderr
 
 
-def test_a_set_that_the_intake_refuses_is_not_shown_as_in_force(run, clean, tmp_path):
-    (tmp_path / "web.yaml").write_text(policy(target=70))
-    assert run("policy", "apply", str(tmp_path), "-m", "right", "--author", "ann").exit_code == 0
-    document = {"apiVersion": "headrace/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"newer": 1}}
-    newer = {
-        "kind": "policy_set", "policies": [{"name": "web", "document": document}], "author": "bob", "message": "newer",
-        "at_ms": 1_800_000_000_000,
-    }  # fmt: skip
-    client.send(clean, [client.Outgoing(CONTROL, json.dumps(newer).encode(), partition=0)])
-    assert "by ann at " in run("policy", "list").stderr
-    assert "newer" not in run("policy", "list", "--history").stdout
-
-
 def test_a_set_that_the_intake_would_refuse_is_not_handed_over(run, clean, tmp_path):
     (tmp_path / "web.yaml").write_text(policy())
     told = run("policy", "apply", str(tmp_path), "--author", "a" * 300)
