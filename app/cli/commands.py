@@ -65,4 +65,4 @@ def unsilence(
 
 
 def _send(verb: Verb, service: str, reason: str, author: str, until_ms: int, **more: Any) -> None:
-    hand_over(settings(), [CommandMessage(verb, service, author, reason, now_ms(), until_ms, **more)])
+    hand_over(settings(), CommandMessage(verb, service, author, reason, now_ms(), until_ms, **more))

@@ -3,8 +3,6 @@
 Called by `app.cli.commands`, `policy` and `redrives`: nobody is told that something holds which is refused later.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from app.cli.errors import Failure
@@ -16,9 +14,9 @@ from app.wire.internal import ControlMessage, control
 from app.wire.rules import Raw, UnreadableError
 
 
-def hand_over(settings: Settings, messages: Iterable[ControlMessage]) -> None:
-    """Write them, confirmed by Kafka; raises Failure, with nothing written, if one of them would be refused."""
-    client.send(settings, [client.Outgoing(CONTROL, checked(one), partition=0) for one in messages])
+def hand_over(settings: Settings, message: ControlMessage) -> None:
+    """Write it, confirmed by Kafka; raises Failure, with nothing written, if it would be refused."""
+    client.send(settings, [client.Outgoing(CONTROL, checked(message), partition=0)])
 
 
 def checked(message: ControlMessage) -> bytes:

@@ -55,7 +55,7 @@ def apply(
 ) -> None:
     """Put these policies in force, in place of all that were before."""
     found = load(paths)
-    hand_over(settings(), [PolicySetMessage(found, author or authors.default(), message, now_ms())])
+    hand_over(settings(), PolicySetMessage(found, author or authors.default(), message, now_ms()))
     _list(found)
     count = "1 policy is" if len(found) == 1 else f"{len(found)} policies are"
     typer.echo(f"{count} handed over as set {files.fingerprint(found)}")
@@ -81,10 +81,10 @@ policy.command("test")(policy_test.run_tests)
 def list_(
     output: Output = OUTPUT,
     history: bool = typer.Option(
-        False, "--history", help="All sets there ever were, newest last, instead of the last."
+        False, "--history", help="All sets that were ever handed over, newest last, instead of the last."
     ),
 ) -> None:
-    """Show the policies that were put in force last, and by whom."""
+    """Show the policies that were handed over last, and by whom."""
     sets = recorded.policy_sets(settings())
     if not sets:
         raise Failure("no policies were put in force yet; do it with `headrace policy apply`")
